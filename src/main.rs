@@ -1,0 +1,2 @@
+//! marft
+fn main() {}
