@@ -1,1 +1,3 @@
 //! marft crate
+
+pub mod generate;
