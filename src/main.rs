@@ -1,2 +1,9 @@
-//! marft
-fn main() {}
+//! The `marft` command.
+
+use std::process::ExitCode;
+
+mod cli;
+
+fn main() -> ExitCode {
+    cli::main()
+}

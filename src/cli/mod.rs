@@ -1,0 +1,82 @@
+//! The command line: what the user may type, and how `marft` answers.
+//!
+//! One voice for all commands. Data goes to stdout, everything said about it to stderr, so that stdout can be piped. An
+//! error is one report with its causes and, where something can be done, a `hint:`. Exit codes are few and documented in
+//! `--help`.
+//!
+//! A command is one file here: a `clap::Args` struct with a `run` method. Adding one takes its `mod` line, its variant in
+//! [`Command`] and its arm in [`Command::run`].
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod env;
+mod log;
+mod output;
+mod report;
+
+use output::Output;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  the command did what it was asked
+  1  it failed, or it found problems in what it was asked to check
+  2  the command line was wrong";
+
+/// Train teams of LLM agents by reinforcement learning
+#[derive(Debug, Parser)]
+#[command(name = "marft", version, about, after_help = EXIT_CODES, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    verbosity: log::Verbosity,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Env(env::Args),
+}
+
+impl Command {
+    fn run(self, output: &mut Output) -> miette::Result<Exit> {
+        match self {
+            Self::Env(args) => args.run(output),
+        }
+    }
+}
+
+/// How a command that ran to its end came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    /// It did what it was asked.
+    Success,
+    /// It did, and what it looked at has problems, which it has already told.
+    #[expect(dead_code, reason = "the commands there are do not look for problems")]
+    Problems,
+}
+
+/// Reads the command line, runs the command and turns the way it came out into an exit code.
+pub(crate) fn main() -> ExitCode {
+    report::install();
+    let cli = Cli::parse();
+    cli.verbosity.install();
+    let mut output = Output::stdout();
+    let result = cli.command.run(&mut output).and_then(|exit| {
+        output.finish()?;
+        Ok(exit)
+    });
+    match result {
+        Ok(Exit::Success) => ExitCode::SUCCESS,
+        Ok(Exit::Problems) => ExitCode::from(1),
+        // `marft … | head` has read all it wanted.
+        Err(_) if output.reader_left() => ExitCode::SUCCESS,
+        Err(report) => {
+            // Nobody is left to be told when stderr fails too.
+            let _ = writeln!(std::io::stderr(), "{report:?}");
+            ExitCode::from(1)
+        }
+    }
+}
