@@ -1,1 +1,7 @@
-//! marft crate
+//! `marft-engine`: the world in which a team of agents acts and learns.
+//!
+//! Holds the ECS world, episodes and turns, environments, rewards, the trainer with its checkpoints, and what is measured
+//! of all that. It is the only crate that knows `bevy_ecs`; it never touches a tensor of a model: those belong to the
+//! device threads of `marft-agents`, and what crosses the channel is plain data.
+
+pub mod reward;
