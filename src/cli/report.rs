@@ -103,7 +103,7 @@ mod tests {
 
     #[derive(Debug, thiserror::Error, Diagnostic)]
     #[error("unknown key `rolle`")]
-    #[diagnostic(code(T001), help("did you mean `role`?"))]
+    #[diagnostic(code(team::unknown_key), help("did you mean `role`?"))]
     struct WithExcerpt {
         #[source_code]
         source_code: NamedSource<String>,

@@ -88,6 +88,14 @@ impl Bundle {
         wheels.chain(files).collect()
     }
 
+    /// Puts nothing but the stamp in place.
+    #[cfg(test)]
+    pub(super) fn pretend_complete(&self, machine: &Machine) {
+        let place = machine.cache.join(self.name);
+        fs::create_dir_all(&place).unwrap();
+        fs::write(place.join(STAMP), self.stamp()).unwrap();
+    }
+
     fn check_files(&self, tree: &Path, progress: &Progress) -> Result<()> {
         for (file, expected) in self.files {
             let path = tree.join(file);
@@ -161,5 +169,23 @@ fn explain(error: anyhow::Error, cache: &Path) -> anyhow::Error {
             ))
         }
         _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::explain;
+    use crate::voice::shown;
+    use std::path::Path;
+
+    #[test]
+    fn a_full_disk_is_told_by_its_folder() {
+        for code in [28, 122] {
+            let error =
+                anyhow::Error::new(std::io::Error::from_raw_os_error(code)).context("failed to write to file `x`");
+            let said = shown(&explain(error, Path::new("/cache")));
+            assert!(said.starts_with("error: no space left in /cache: failed to write"), "{said}");
+            assert!(said.contains("\nhint: libtorch needs 3 GB"), "{said}");
+        }
     }
 }
