@@ -1,0 +1,33 @@
+//! Decoder-only transformers: their shape, their weights and the passes through them.
+
+mod assemble;
+mod attention;
+mod block;
+mod causal;
+mod config;
+mod decoder;
+mod error;
+mod gemma3;
+mod hf_config;
+mod linear;
+mod llama;
+mod mlp;
+mod norm;
+mod pass;
+mod projection;
+mod qwen2;
+mod qwen3;
+pub mod random;
+mod rope;
+mod rope_config;
+pub mod shapes;
+mod source;
+
+pub use causal::CausalAttend;
+pub use config::{Activation, Architecture, ModelConfig, RopeConfig, RopeScaling};
+pub use decoder::{Decoder, PassAngles, Placement};
+pub use error::ModelError;
+pub use linear::{Linear, TILE_ROWS};
+pub use pass::{Attend, RowAdapters, Rows};
+pub use projection::{Projection, Site};
+pub use source::TensorSource;
