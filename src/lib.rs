@@ -1,4 +1,4 @@
-//! The front door of marft's Rust API: every crate of the engine under one name.
+#![doc = include_str!("../README.md")]
 
 pub use marft_agents as agents;
 pub use marft_algorithms as algorithms;
