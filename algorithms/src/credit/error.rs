@@ -38,13 +38,23 @@ pub enum CreditError {
     },
     /// Replays are needed and absent.
     #[error(
-        "{rule} needs at least one replay for agent {agent}: roll the episode out again with that agent's action replaced, or use step_discount or last_agent, which need none"
+        "{rule} needs at least one replay at position {agent}: roll the episode out again from there, or use step_discount or last_agent, which need none"
     )]
     NoReplay {
         /// Who refuses.
         rule: &'static str,
-        /// The agent without replays.
+        /// The agent or turn without replays.
         agent: usize,
+    },
+    /// The same reward would be collected several times along a chain.
+    #[error(
+        "{rule} pays the team reward to {turns} turns that one chain links: it would be counted {turns} times; use last_agent along the team's chain, or link each agent's own turns only (per_agent)"
+    )]
+    CountedTwice {
+        /// Who refuses.
+        rule: &'static str,
+        /// The number of linked turns.
+        turns: usize,
     },
     /// A setting outside its range.
     #[error("{name} = {value} is outside {range}: {hint}")]

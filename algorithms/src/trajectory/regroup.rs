@@ -70,6 +70,7 @@ impl<F: Real> Chain<F> {
     /// The reward is the sum over the turn, the log-probability the sum over its elements in the loss, the value that
     /// of the first element in the loss (the state in which the action was chosen). A turn with nothing in the loss
     /// stays outside it.
+    #[must_use]
     pub fn actions(&self) -> Self {
         let mut chain = Self { bootstrap: self.bootstrap.clone(), ..Self::default() };
         for (index, turn) in self.turns.iter().enumerate() {
