@@ -3,8 +3,12 @@
 //! A team file is read into a [`spec::TeamSpec`] (what is typed), checked, and lowered into a [`Team`] (what it means).
 //! This crate knows nothing of tensors, models or clocks, and does no IO but reading the files it is pointed at.
 
+pub mod catalog;
 pub mod check;
+pub mod dependency;
 pub mod expr;
+mod lower;
+mod profiles;
 pub mod source;
 pub mod spec;
 pub mod team;

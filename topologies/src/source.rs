@@ -103,6 +103,35 @@ pub struct SourceFile {
     /// Its text.
     pub text: String,
     line_starts: Vec<u32>,
+    /// The text with control characters replaced byte for byte, where it has any: what excerpts are cut from.
+    shown: Option<String>,
+}
+
+impl SourceFile {
+    /// The text as it may be shown on a terminal; the same bytes at the same places.
+    pub(crate) fn shown(&self) -> &str {
+        self.shown.as_deref().unwrap_or(&self.text)
+    }
+
+    /// Line (from 0) that holds a byte.
+    pub(crate) fn line_of(&self, byte: usize) -> usize {
+        self.line_starts.partition_point(|start| *start as usize <= byte).max(1) - 1
+    }
+
+    /// First byte of a line (from 0).
+    pub(crate) fn line_start(&self, line: usize) -> usize {
+        self.line_starts[line] as usize
+    }
+
+    /// One past the last byte of a line (from 0), its newline included.
+    pub(crate) fn line_end(&self, line: usize) -> usize {
+        self.line_starts.get(line + 1).map_or(self.text.len(), |start| *start as usize)
+    }
+
+    /// Number of lines, at least 1.
+    pub(crate) fn line_total(&self) -> usize {
+        self.line_starts.len()
+    }
 }
 
 /// Every file that took part in one check; index 0 is the one the user named.
@@ -117,7 +146,8 @@ impl Sources {
         let text = text.into();
         let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let line_starts = std::iter::once(0).chain(newlines.map(|(at, _)| at as u32 + 1)).collect();
-        self.files.push(SourceFile { name: name.into(), text, line_starts });
+        let shown = printable(&text);
+        self.files.push(SourceFile { name: name.into(), text, line_starts, shown });
         FileId(self.files.len() as u32 - 1)
     }
 
@@ -134,17 +164,33 @@ impl Sources {
     /// Line and column of the start of a span, both from 1; columns count characters.
     pub fn line_column(&self, span: Span) -> (usize, usize) {
         let file = self.file(span.file);
-        let line = file.line_starts.partition_point(|start| *start <= span.start).max(1);
-        let start = file.line_starts[line - 1] as usize;
+        let line = file.line_of(span.start as usize);
         let at = (span.start as usize).min(file.text.len());
-        let column = file.text.get(start..at).map_or(0, |before| before.chars().count());
-        (line, column + 1)
+        let column = file.text.get(file.line_start(line)..at).map_or(0, |before| before.chars().count());
+        (line + 1, column + 1)
     }
 
     /// The bytes under a span, or nothing when the span does not lie on character boundaries.
     pub fn text(&self, span: Span) -> &str {
         self.file(span.file).text.get(span.start as usize..span.end as usize).unwrap_or_default()
     }
+}
+
+/// Replaces control characters byte for byte, so that spans still fit; `None` when there are none.
+fn printable(text: &str) -> Option<String> {
+    let harmless = |c: char| !c.is_control() || matches!(c, '\n' | '\t' | '\r');
+    if text.chars().all(harmless) {
+        return None;
+    }
+    let mut clean = String::with_capacity(text.len());
+    for c in text.chars() {
+        if harmless(c) {
+            clean.push(c);
+        } else {
+            clean.extend(std::iter::repeat_n('?', c.len_utf8()));
+        }
+    }
+    Some(clean)
 }
 
 #[cfg(test)]

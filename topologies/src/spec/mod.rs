@@ -4,7 +4,7 @@ mod agent;
 mod function;
 mod graph;
 mod keyword;
-pub(crate) mod read;
+pub mod read;
 mod scalar;
 mod state;
 mod table;
@@ -12,7 +12,9 @@ mod team;
 mod training;
 mod words;
 
-pub use agent::{AgentSpec, FieldSpec, FieldTable, OnParseErrorSpec, OnParseErrorTable, OptimizerSpec, RoutesSpec, SamplingSpec};
+pub use agent::{
+    AgentSpec, FieldSpec, FieldTable, OnParseErrorSpec, OnParseErrorTable, OptimizerSpec, RoutesSpec, SamplingSpec,
+};
 pub use function::{
     BestOfSpec, ConcatSpec, FunctionSpec, MajoritySpec, OpSpec, RankSpec, ToolSpec, TransformSpec, TreeSpec, VoteSpec,
 };

@@ -158,7 +158,9 @@ impl<'a, 'i> Fields<'a, 'i> {
     }
 
     /// The entries, for tables whose keys are names the user chose.
-    pub fn entries(&self) -> impl Iterator<Item = (&'a str, Range<usize>, &'a toml::Spanned<DeValue<'i>>)> + use<'a, 'i> {
+    pub fn entries(
+        &self,
+    ) -> impl Iterator<Item = (&'a str, Range<usize>, &'a toml::Spanned<DeValue<'i>>)> + use<'a, 'i> {
         self.table.iter().map(|(key, value)| (&**key.get_ref(), key.span(), value))
     }
 }

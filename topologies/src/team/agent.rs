@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{MemoryId, NodeId, Output, PolicyId};
+use super::{MemoryId, Output, PolicyId};
+use crate::source::Spanned;
 use crate::spec::Context;
 use crate::template::Template;
 
@@ -10,9 +11,9 @@ use crate::template::Template;
 #[derive(Debug, Clone)]
 pub struct Agent {
     /// System text; a template unless it came from a profile file.
-    pub role: Template,
+    pub role: Spanned<Template>,
     /// Template of the whole observation; `None` = the task followed by the messages in declared order.
-    pub prompt: Option<Template>,
+    pub prompt: Option<Spanned<Template>>,
     /// Who answers.
     pub policy: PolicyId,
     /// How it samples.
@@ -41,8 +42,6 @@ pub struct Agent {
     pub device: Option<String>,
     /// Constants for its templates (a stance, a temperature of argument, …).
     pub vars: Vec<(String, Value)>,
-    /// Agents that a memory of this agent employs to consolidate what it writes.
-    pub curators: Vec<NodeId>,
 }
 
 /// How an agent samples.
@@ -67,7 +66,15 @@ pub struct Sampling {
 impl Default for Sampling {
     /// The policy's own distribution, 512 tokens at most.
     fn default() -> Self {
-        Self { temperature: 1.0, top_p: 1.0, top_k: 0, min_p: 0.0, max_tokens: 512, stop: Vec::new(), stop_ids: Vec::new() }
+        Self {
+            temperature: 1.0,
+            top_p: 1.0,
+            top_k: 0,
+            min_p: 0.0,
+            max_tokens: 512,
+            stop: Vec::new(),
+            stop_ids: Vec::new(),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::{Budget, NodeId};
 use crate::expr::Guard;
+use crate::source::{Span, Spanned};
 
 /// A set of nodes that runs in rounds.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub struct Block {
     pub output: Vec<NodeId>,
     /// Limits on the whole block.
     pub budget: Budget,
+    /// Where it was declared.
+    pub span: Span,
 }
 
 /// What kind of scope a block is.
@@ -72,7 +75,7 @@ pub struct Rounds {
     /// Cap, at least 1. For a routed block: most decisions (`max_steps`).
     pub max: u32,
     /// Ends the rounds when true after a round.
-    pub until: Option<Guard>,
+    pub until: Option<Spanned<Guard>>,
     /// Which round's output stands at the end.
     pub keep: Keep,
 }

@@ -2,7 +2,7 @@
 
 use super::NodeId;
 use crate::expr::Guard;
-use crate::source::Span;
+use crate::source::{Span, Spanned};
 use crate::template::Template;
 
 /// `to` is conditioned on `from`.
@@ -18,9 +18,9 @@ pub struct Edge {
     /// k rounds.
     pub delay: u32,
     /// Condition for delivery, evaluated when `from` has spoken; false closes the edge for this round.
-    pub when: Option<Guard>,
+    pub when: Option<Spanned<Guard>>,
     /// How the message is written into the observation of `to`; `None` = the receiver's own fusion.
-    pub template: Option<Template>,
+    pub template: Option<Spanned<Template>>,
     /// Why the edge exists.
     pub origin: EdgeOrigin,
     /// Where it was declared.

@@ -2,6 +2,7 @@
 
 use super::NodeId;
 use crate::expr::{Expression, Guard};
+use crate::source::Spanned;
 use crate::spec::{Canonical, PortType, Tie};
 use crate::template::Template;
 
@@ -12,7 +13,7 @@ pub struct Function {
     pub op: Op,
     /// Most inputs; further ones are dropped and counted. `None` = as many as its edges bring.
     pub max: Option<u32>,
-    /// Type of the `text` it puts out.
+    /// Type of the `value` it puts out beside its `text`.
     pub returns: PortType,
 }
 
@@ -56,16 +57,16 @@ pub enum Op {
         /// Text between two inputs.
         separator: String,
         /// How each is written.
-        template: Option<Template>,
+        template: Option<Spanned<Template>>,
     },
     /// A pure expression over the inputs.
-    Transform(Expression),
+    Transform(Spanned<Expression>),
     /// One call of a tool.
     Tool {
         /// Its name.
         tool: String,
         /// Its arguments.
-        arguments: Vec<(String, Template)>,
+        arguments: Vec<(String, Spanned<Template>)>,
     },
     /// Search over partial solutions.
     Tree(Tree),
@@ -98,7 +99,7 @@ pub struct Tree {
     /// Cap on expansions, when declared.
     pub max_nodes: Option<u32>,
     /// Ends the search at the first node for which it holds.
-    pub until: Option<Guard>,
+    pub until: Option<Spanned<Guard>>,
 }
 
 /// How a ranking judge is asked, with the number of calls for n candidates.

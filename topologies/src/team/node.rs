@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Agent, BlockId, Budget, Function, NodeId, VariableId};
 use crate::expr::{Expression, Guard};
-use crate::source::Span;
+use crate::source::{Span, Spanned};
 
 /// One node of the graph. Replicas (`count = n`) are n nodes; a `map` is one node run once per item.
 #[derive(Debug, Clone)]
@@ -22,18 +22,17 @@ pub struct Node {
     /// Run once per item of a list instead of once.
     pub map: Option<Map>,
     /// Condition under which it acts in a round; false means skipped.
-    pub when: Option<Guard>,
+    pub when: Option<Spanned<Guard>>,
     /// How many of its in-edges must deliver.
     pub join: Join,
     /// Whether its own observation (the task, or the input of its sub-team) is shown to it.
     pub sees_task: bool,
     /// State variables assigned after it acted, by expressions over its own output.
-    pub sets: Vec<(VariableId, Expression)>,
+    pub sets: Vec<(VariableId, Spanned<Expression>)>,
     /// Its own limits.
     pub budget: Budget,
-    /// The function that calls this agent as a subroutine (a judge, a tree's expander, a memory's curator). Such an
-    /// agent never acts by itself.
-    pub employer: Option<NodeId>,
+    /// Called as a subroutine (a judge, a tree's expander, a memory's curator). Such an agent never acts by itself.
+    pub employed: bool,
     /// Where it was declared.
     pub span: Span,
 }

@@ -1,8 +1,12 @@
 //! The most a team can cost: calls of policies and sampled tokens, counted before anything runs.
 
+mod count;
+
 use std::ops::{Add, Mul};
 
 use serde::Serialize;
+
+pub(crate) use count::{costs, rounds_acting, worst_case};
 
 /// Calls and sampled tokens; sums and products saturate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]

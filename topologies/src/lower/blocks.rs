@@ -1,0 +1,384 @@
+//! Loops and routers: which nodes run together in rounds, and what a block puts out.
+
+use std::collections::BTreeMap;
+
+use super::body::Body;
+use super::scope::{is_agent, parse_reference};
+use super::{Lowering, Rounds, or, unlimited};
+use crate::check::Code;
+use crate::source::Spanned;
+use crate::spec::{KeepWord, RoundsSpec, RoutesSpec, UnparseableWord};
+use crate::team::{
+    Block, BlockId, BlockKind, Carries, Edge, EdgeOrigin, Keep, Node, NodeId, NodeKind, Routing, Unparseable,
+};
+
+impl Lowering<'_> {
+    /// Rounds without what needs names; [`Self::block_ends`] adds that.
+    pub(super) fn rounds(&mut self, spec: Option<&Spanned<RoundsSpec>>) -> Rounds {
+        let Some(spec) = spec else { return Rounds::once() };
+        let max = match &spec.max {
+            Some(max) if max.value == 0 => {
+                self.report(Code::BadValue, "`max = 0` would never run", max.span, "use at least 1");
+                1
+            }
+            Some(max) => max.value,
+            None => {
+                let help = "add `max = N`; `until` alone may never come true";
+                self.report(Code::UncappedLoop, "the rounds have no cap", spec.span, help);
+                1
+            }
+        };
+        let until = self.guard(spec.until.as_ref());
+        Rounds { max, until, keep: Keep::Last }
+    }
+
+    /// Moves nodes into the loops and routed blocks that claim them.
+    pub(super) fn blocks(&mut self, body: &Body<'_>) {
+        let mut claimed: BTreeMap<NodeId, String> = BTreeMap::new();
+        for (name, agent) in body.spec.agents.iter().flat_map(|agents| agents.iter()) {
+            if let Some(routes) = &agent.routes {
+                self.router(body, name, routes, &mut claimed);
+            }
+        }
+        for (name, one) in body.spec.loops.iter().flat_map(|loops| loops.iter()) {
+            let Some(node) = body.scope.get(name).map(|group| group.first) else { continue };
+            let Some(block) = self.team.node(node).inner() else { continue };
+            for member in one.nodes.iter().flat_map(|nodes| nodes.iter()) {
+                let Some(group) = body.scope.resolve(member, &mut self.problems) else { continue };
+                for member_node in group.nodes() {
+                    self.claim(body, member_node, block, member, name, &mut claimed);
+                }
+            }
+            if one.nodes.as_ref().is_some_and(|nodes| nodes.is_empty()) {
+                self.report(
+                    Code::EmptyTeam,
+                    format!("the loop `{}` has no members", name.value),
+                    name.span,
+                    "name at least one node",
+                );
+            }
+        }
+        self.break_nesting(body);
+    }
+
+    /// Puts `node` (or the routed block around it) into `block`.
+    fn claim(
+        &mut self,
+        body: &Body<'_>,
+        node: NodeId,
+        block: BlockId,
+        written: &Spanned<String>,
+        owner: &Spanned<String>,
+        claimed: &mut BTreeMap<NodeId, String>,
+    ) {
+        let routed_into = self.team.node(node).block;
+        let inside_route = matches!(self.team.block(routed_into).kind, BlockKind::Routed(_));
+        let unit = if inside_route { self.team.block(routed_into).node.unwrap_or(node) } else { node };
+        if self.team.node(unit).inner() == Some(block) {
+            let message = format!("the loop `{}` contains itself", owner.value);
+            self.report(Code::BadCombination, message, written.span, "remove it from `nodes`");
+            return;
+        }
+        if self.team.node(unit).block == block {
+            return;
+        }
+        if let Some(other) = claimed.get(&unit) {
+            let message = format!("`{}` belongs to both `{other}` and `{}`", written.value, owner.value);
+            self.report(
+                Code::BadCombination,
+                message,
+                written.span,
+                "a node belongs to one loop or router; nest the loops instead",
+            );
+            return;
+        }
+        if self.team.node(unit).block != body.settings.block {
+            return;
+        }
+        claimed.insert(unit, owner.value.clone());
+        self.team.nodes[unit.index()].block = block;
+    }
+
+    fn router(
+        &mut self,
+        body: &Body<'_>,
+        name: &Spanned<String>,
+        routes: &Spanned<RoutesSpec>,
+        claimed: &mut BTreeMap<NodeId, String>,
+    ) {
+        let Some(group) = body.scope.get(name) else { return };
+        if group.count != 1 {
+            self.report(
+                Code::BadCombination,
+                "a router cannot have replicas",
+                routes.span,
+                "remove `count`, or put it into a team with `count`",
+            );
+            return;
+        }
+        let max = match &routes.max_steps {
+            Some(max) if max.value > 0 => max.value,
+            Some(max) => {
+                self.report(Code::BadValue, "`max_steps = 0` would never run", max.span, "use at least 1");
+                1
+            }
+            None => {
+                self.report(
+                    Code::UncappedLoop,
+                    format!("the router `{}` has no cap", name.value),
+                    routes.span,
+                    "add `max_steps = N`",
+                );
+                1
+            }
+        };
+        let full = format!("{}:routes", self.team.node(group.first).name);
+        let home = self.team.node(group.first).block;
+        let template = self.team.node(group.first).clone();
+        let placeholder = Node { name: full.clone(), label: format!("{}:routes", name.value), block: home, ..template };
+        let Some(node) = self.push_node(placeholder) else { return };
+        let mut targets = Vec::new();
+        let mut rejected = Vec::new();
+        for target in routes.to.iter().flat_map(|to| to.iter()) {
+            let Some(found) = body.scope.resolve(target, &mut self.problems) else { continue };
+            if found.first == group.first {
+                self.report(
+                    Code::SelfEdge,
+                    "a router cannot name itself",
+                    target.span,
+                    "it speaks again after each target anyway",
+                );
+            } else if found.count != 1 {
+                self.report(
+                    Code::BadCombination,
+                    format!("`{}` has replicas", target.value),
+                    target.span,
+                    "route to a team that holds the replicas",
+                );
+            } else if let Some(other) = claimed.get(&found.first) {
+                rejected.push((target, other.clone()));
+            } else {
+                claimed.insert(found.first, name.value.clone());
+                targets.push(found.first);
+            }
+        }
+        for (target, other) in rejected {
+            let message = format!("`{}` belongs to both `{other}` and `{}`", target.value, name.value);
+            self.report(
+                Code::BadCombination,
+                message,
+                target.span,
+                "a node is a target of one router; give each router its own copy",
+            );
+        }
+        if targets.is_empty() && routes.to.as_ref().is_some_and(|to| to.is_empty()) {
+            self.report(
+                Code::EmptyTeam,
+                format!("the router `{}` has no targets", name.value),
+                routes.span,
+                "name at least one node in `to`",
+            );
+        }
+        let unparseable = self.unparseable(body, routes, &targets);
+        let returns = or(routes.returns.as_ref(), true);
+        let done = routes
+            .done
+            .as_ref()
+            .map_or_else(|| vec!["done".to_owned()], |done| done.iter().map(|word| word.value.clone()).collect());
+        let block = self.push_block(Block {
+            name: full,
+            node: Some(node),
+            kind: BlockKind::Routed(Routing {
+                router: group.first,
+                field: or(routes.field.as_ref(), "next".to_owned()),
+                targets: targets.clone(),
+                done,
+                several: or(routes.several.as_ref(), 1).max(1),
+                unparseable,
+                returns,
+            }),
+            members: Vec::new(),
+            rounds: Rounds { max: if returns { max } else { 1 }, ..Rounds::once() },
+            output: vec![group.first],
+            budget: unlimited(),
+            span: routes.span,
+        });
+        self.team.nodes[node.index()].kind = NodeKind::Block(block);
+        self.team.nodes[group.first.index()].block = block;
+        for target in targets {
+            self.team.nodes[target.index()].block = block;
+            self.push_edge(route(group.first, target, 0, EdgeOrigin::Route, routes));
+            if returns && max > 1 {
+                self.push_edge(route(target, group.first, 1, EdgeOrigin::Return, routes));
+            }
+        }
+    }
+
+    fn unparseable(&mut self, body: &Body<'_>, routes: &Spanned<RoutesSpec>, targets: &[NodeId]) -> Unparseable {
+        let word = or(routes.unparseable.as_ref(), UnparseableWord::End);
+        match (word, &routes.default) {
+            (UnparseableWord::End, None) => Unparseable::End,
+            (UnparseableWord::Fail, None) => Unparseable::Fail,
+            (UnparseableWord::Default, Some(name)) => {
+                let target = body.scope.resolve(name, &mut self.problems).map(|group| group.first);
+                match target {
+                    Some(target) if targets.contains(&target) => return Unparseable::Default(target),
+                    Some(_) => self.report(
+                        Code::BadCombination,
+                        format!("`{}` is not one of `to`", name.value),
+                        name.span,
+                        "add it to `to`",
+                    ),
+                    None => {}
+                }
+                Unparseable::End
+            }
+            (UnparseableWord::Default, None) => {
+                self.report(
+                    Code::MissingKey,
+                    "`default` is missing",
+                    routes.span,
+                    "name the target that speaks when the route does not parse",
+                );
+                Unparseable::End
+            }
+            (_, Some(name)) => {
+                self.report(
+                    Code::BadCombination,
+                    "`default` has no effect",
+                    name.span,
+                    "add `unparseable = \"default\"`",
+                );
+                Unparseable::End
+            }
+        }
+    }
+
+    /// Loops that hold one another in a ring are reported and taken apart, so that everything after may climb blocks.
+    fn break_nesting(&mut self, body: &Body<'_>) {
+        for start in body.first.index()..self.team.nodes.len() {
+            let mut seen = vec![NodeId::from(start)];
+            let mut node = NodeId::from(start);
+            if self.team.node(node).inner().is_none() {
+                continue;
+            }
+            while let Some(next) = self.team.block(self.team.node(node).block).node {
+                if seen.contains(&next) {
+                    let name = self.team.node(next).label.clone();
+                    let span = self.team.node(next).span;
+                    self.report(
+                        Code::BadCombination,
+                        format!("the loop `{name}` contains itself"),
+                        span,
+                        "remove it from the `nodes` of the loops inside it",
+                    );
+                    self.team.nodes[next.index()].block = body.settings.block;
+                    break;
+                }
+                seen.push(next);
+                node = next;
+                if next < body.first {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Outputs and `keep`, which may name any node of the body.
+    pub(super) fn block_ends(&mut self, body: &Body<'_>) {
+        let block = body.settings.block;
+        for name in body.settings.output.iter().flat_map(|output| output.iter()) {
+            if let Some(group) = body.scope.resolve(name, &mut self.problems) {
+                self.team.blocks[block.index()].output.extend(group.nodes());
+            }
+        }
+        if let Some(rounds) = body.settings.rounds {
+            self.keep(body, block, rounds.keep.as_ref(), rounds.by.as_ref());
+        }
+        for (name, one) in body.spec.loops.iter().flat_map(|loops| loops.iter()) {
+            let inner = body.scope.get(name).and_then(|group| self.team.node(group.first).inner());
+            if let Some(inner) = inner {
+                self.keep(body, inner, one.keep.as_ref(), one.by.as_ref());
+            }
+        }
+    }
+
+    fn keep(
+        &mut self,
+        body: &Body<'_>,
+        block: BlockId,
+        keep: Option<&Spanned<KeepWord>>,
+        by: Option<&Spanned<String>>,
+    ) {
+        match (keep.map(|keep| keep.value), by) {
+            (Some(KeepWord::Best), Some(by)) => {
+                let Some((reference, field)) =
+                    parse_reference(by).and_then(|parsed| Some((parsed.name, parsed.field?)))
+                else {
+                    self.report(
+                        Code::BadValue,
+                        format!("`{}` is not a score", by.value),
+                        by.span,
+                        "write `node.field`",
+                    );
+                    return;
+                };
+                let name = Spanned::new(reference.to_owned(), by.span);
+                if let Some(group) = body.scope.resolve(&name, &mut self.problems) {
+                    self.team.blocks[block.index()].rounds.keep =
+                        Keep::Best { node: group.first, field: field.to_owned() };
+                }
+            }
+            (Some(KeepWord::Best), None) => {
+                let span = keep.map_or(body.settings.span, |keep| keep.span);
+                self.report(
+                    Code::MissingKey,
+                    "`by` is missing",
+                    span,
+                    "say which score decides: `by = \"node.field\"`",
+                );
+            }
+            (_, Some(by)) => {
+                self.report(Code::BadCombination, "`by` has no effect", by.span, "add `keep = \"best\"`");
+            }
+            (_, None) => {}
+        }
+    }
+
+    /// Agents that memories employ.
+    pub(super) fn curators(&mut self, body: &Body<'_>) {
+        for (name, memory) in body.spec.memories.iter().flat_map(|memories| memories.iter()) {
+            let Some(curator) = &memory.curator else { continue };
+            if let Some(node) = self.employ(body, curator)
+                && let Some(id) = self.memory_id(name)
+            {
+                self.team.memories[id.index()].curator = Some(node);
+            }
+        }
+    }
+
+    /// The single agent behind a name, marked as employed.
+    pub(super) fn employ(&mut self, body: &Body<'_>, name: &Spanned<String>) -> Option<NodeId> {
+        let group = body.scope.resolve(name, &mut self.problems)?;
+        let node = self.team.node(group.first);
+        if !is_agent(&node.kind) {
+            self.report(Code::WrongType, format!("`{}` is not an agent", name.value), name.span, "name an agent");
+            return None;
+        }
+        if group.count != 1 {
+            self.report(
+                Code::BadCombination,
+                format!("`{}` has replicas", name.value),
+                name.span,
+                "employ a single agent",
+            );
+            return None;
+        }
+        self.team.nodes[group.first.index()].employed = true;
+        Some(group.first)
+    }
+}
+
+fn route(from: NodeId, to: NodeId, delay: u32, origin: EdgeOrigin, routes: &Spanned<RoutesSpec>) -> Edge {
+    Edge { from, to, carries: Carries::Text, delay, when: None, template: None, origin, span: routes.span }
+}
