@@ -15,7 +15,6 @@ use super::{gemma3, llama, qwen2, qwen3};
 /// The fields of `config.json` that describe a decoder; any other field is left alone.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct HfConfig {
-    pub(crate) model_type: String,
     pub(crate) hidden_size: usize,
     pub(crate) num_hidden_layers: usize,
     pub(crate) num_attention_heads: usize,
