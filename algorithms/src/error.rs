@@ -5,6 +5,7 @@
 
 use crate::advantage::AdvantageError;
 use crate::credit::CreditError;
+use crate::loss::LossError;
 use crate::order::OrderError;
 use crate::trajectory::TrajectoryError;
 
@@ -24,6 +25,9 @@ pub enum Error {
     /// An update order, a mini-batch split or an accumulation is impossible.
     #[error(transparent)]
     Order(#[from] OrderError),
+    /// A loss cannot be computed.
+    #[error(transparent)]
+    Loss(#[from] LossError),
 }
 
 /// The result of every fallible function of this crate.

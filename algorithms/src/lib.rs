@@ -14,6 +14,8 @@
 pub mod advantage;
 pub mod credit;
 mod error;
+pub mod kl;
+pub mod loss;
 pub mod order;
 pub mod trajectory;
 

@@ -1,0 +1,135 @@
+//! # What it is
+//! Three estimates of KL(π‖π_ref) from a single sampled token, known by John Schulman's numbering.
+//!
+//! # Objective (formula)
+//! With d = log π(a) - log π_ref(a) for a token a sampled from π:
+//!
+//! | name | estimate | bias | variance | derivative by log π |
+//! |---|---|---|---|---|
+//! | `k1` | d | none | high, may be negative | 1 |
+//! | `k2` | d² / 2 | small | low | d |
+//! | `k3` | exp(-d) - 1 + d | none | low, never negative | 1 - exp(-d) |
+//!
+//! # When to use it, when not
+//! In the *reward*, k1 is the classic choice (PPO from human feedback). In the *loss*, take k3 (GRPO, verl's
+//! `low_var_kl`): the derivative of k1 is a constant, whose expectation under the score function is zero, so k1 in the
+//! loss regularises nothing. k2's derivative is the unbiased gradient of the reverse KL on on-policy samples.
+//!
+//! # Shapes, units, errors
+//! Per token, nats. For k3, d is limited to ±20, so that the result stays finite; beyond it the gradient is zero.
+//!
+//! # References
+//! J. Schulman, "Approximating KL divergence" (2020). verl `kl_penalty` / `kl_loss_type`; TRL `kl_estimator`, `beta`.
+//!
+//! # Example
+//! ```
+//! use marft_algorithms::kl::KlEstimator;
+//! let d: f64 = -0.1;
+//! assert_eq!(KlEstimator::K1.value(d), -0.1);
+//! assert!((KlEstimator::K2.value(d) - 0.005).abs() < 1e-15);
+//! assert!((KlEstimator::K3.value(d) - 0.005_170_918_075_647_5).abs() < 1e-15);
+//! ```
+
+use serde::Deserialize;
+
+use crate::loss::{LOG_RATIO_LIMIT, Lane};
+use crate::loss::{Objective, Term};
+
+/// Which estimate. See the [module documentation](self).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KlEstimator {
+    /// d; verl's `kl`.
+    #[serde(alias = "kl")]
+    K1,
+    /// d² / 2; verl's `mse`.
+    #[serde(alias = "mse")]
+    K2,
+    /// exp(-d) - 1 + d; verl's `low_var_kl`.
+    #[default]
+    #[serde(alias = "low_var_kl")]
+    K3,
+}
+
+impl KlEstimator {
+    /// The estimate for one token with d = log π - log π_ref, nats.
+    pub fn value<F: Lane>(self, d: F) -> F {
+        self.parts(d).0
+    }
+
+    /// The estimate and its derivative by log π.
+    #[inline]
+    fn parts<F: Lane>(self, d: F) -> (F, F) {
+        match self {
+            Self::K1 => (d, F::ONE),
+            Self::K2 => (d * d * F::narrow(0.5), d),
+            Self::K3 => {
+                let limit = F::narrow(LOG_RATIO_LIMIT);
+                let limited = d.least(limit).most(-limit);
+                let parts = (-limited).exp_parts();
+                (parts.k3, -parts.minus_one * F::indicator(limited == d))
+            }
+        }
+    }
+}
+
+impl<F: Lane> Objective<F, 1> for KlEstimator {
+    #[inline]
+    fn term(&self, new: F, reference: F, _: F) -> Term<F, 1> {
+        let (loss, grad) = self.parts(new - reference);
+        Term { loss, grad, stats: [loss] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fixture `kl_estimators` of tests/fixtures/fixtures.json.
+    #[test]
+    fn the_reference_numbers() {
+        let rows = [
+            (0.199_999_999_999_999_96, 0.019_999_999_999_999_99, 0.018_730_753_077_981_888),
+            (-0.099_999_999_999_999_98, 0.004_999_999_999_999_997_5, 0.005_170_918_075_647_513),
+            (0.600_000_000_000_000_1, 0.180_000_000_000_000_05, 0.148_811_636_094_026_48),
+        ];
+        for (d, (k1, k2, k3)) in [-1.0 + 1.2, -0.5 + 0.4, -2.0 + 2.6].into_iter().zip(rows) {
+            assert!((KlEstimator::K1.value::<f64>(d) - k1).abs() < 1e-12);
+            assert!((KlEstimator::K2.value::<f64>(d) - k2).abs() < 1e-12);
+            assert!((KlEstimator::K3.value::<f64>(d) - k3).abs() < 1e-12);
+            assert!((f64::from(KlEstimator::K3.value(d as f32)) - k3).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn derivatives_are_those_of_the_values() {
+        for estimator in [KlEstimator::K1, KlEstimator::K2, KlEstimator::K3] {
+            for d in [-3.0, -0.3, -1e-3, 0.0, 1e-3, 0.3, 3.0, 19.0] {
+                let h = 1e-5;
+                let slope = (estimator.value(d + h) - estimator.value(d - h)) / (2.0 * h);
+                let (_, derivative) = estimator.parts::<f64>(d);
+                assert!((slope - derivative).abs() < 1e-6 * derivative.abs().max(1.0), "{estimator:?} at {d}");
+            }
+        }
+    }
+
+    #[test]
+    fn k3_is_never_negative_and_never_infinite() {
+        for step in -3000..=3000 {
+            let k3 = KlEstimator::K3.value(step as f32 * 0.013);
+            assert!(k3 >= 0.0 && k3.is_finite());
+        }
+    }
+
+    #[test]
+    fn both_vocabularies_are_read() {
+        for (text, want) in [
+            ("k1", KlEstimator::K1),
+            ("kl", KlEstimator::K1),
+            ("mse", KlEstimator::K2),
+            ("low_var_kl", KlEstimator::K3),
+        ] {
+            assert_eq!(serde_json::from_str::<KlEstimator>(&format!("\"{text}\"")).unwrap(), want);
+        }
+    }
+}

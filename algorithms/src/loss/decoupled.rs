@@ -1,0 +1,133 @@
+//! # What it is
+//! PPO for data from an older policy: the trust region is around a recent *proximal* policy, while an importance weight
+//! corrects for the *behaviour* policy that sampled.
+//!
+//! # Objective (formula)
+//! ```text
+//! w = exp(log π_prox - log π_behave),  w := 0 where w > cap
+//! ρ = exp(log π_new - log π_prox)
+//! L = agg( w max( -ρ A, -clip(ρ, 1 - ε_low, 1 + ε_high) A ) )
+//! ```
+//! A token beyond the cap loses its term and stays in the denominator.
+//!
+//! # When to use it, when not
+//! Asynchronous rollouts with bounded staleness. On fresh data (behaviour = proximal) it is [`ppo_clip`](super::ppo_clip), and the second
+//! set of log-probabilities a waste.
+//!
+//! # Shapes, units, errors
+//! As [`ppo_clip`](super::ppo_clip), where the batch's `logp_old` is the *proximal* policy's; `logp_behave` `[n]`, nats, as recorded by
+//! the sampler.
+//!
+//! # References
+//! Hilton et al., arXiv 2110.00641; AReaL, arXiv 2505.24298 (`behav_imp_weight_cap` 5).
+//!
+//! # Example
+//! ```
+//! use marft_algorithms::loss::{Decoupled, PolicyBatch, decoupled};
+//! let new = tch::Tensor::from_slice(&[-1.0_f64]).set_requires_grad(true);
+//! let batch = PolicyBatch::new(&[-1.0], &[1.0], &[true], &[1]);
+//! assert_eq!(decoupled(&new, &batch, &[-1.0], &Decoupled::default())?.value, -1.0);
+//! # Ok::<(), marft_algorithms::Error>(())
+//! ```
+
+use serde::Deserialize;
+use tch::Tensor;
+
+use super::aggregate::Aggregation;
+use super::batch::PolicyBatch;
+use super::error::{LossError, positive, same_length};
+use super::lane::Lane;
+use super::policy::{Draft, PolicyLoss, policy_loss, ratio};
+use super::ppo_clip::Clip;
+
+/// Settings of [`decoupled`].
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Decoupled {
+    /// ε_low. Default 0.2.
+    #[serde(
+        alias = "epsilon",
+        alias = "epsilon_low",
+        alias = "clip_ratio",
+        alias = "clip_ratio_low",
+        alias = "eps_clip"
+    )]
+    pub clip_low: f64,
+    /// ε_high. Default `None`: the same as `clip_low`.
+    #[serde(alias = "epsilon_high", alias = "clip_ratio_high", alias = "eps_clip_higher")]
+    pub clip_high: Option<f64>,
+    /// The largest behaviour weight; above it a token is dropped. Default 5.
+    #[serde(alias = "behav_imp_weight_cap")]
+    pub cap: f64,
+    /// How tokens become one number. Default `token-mean`.
+    #[serde(alias = "loss_agg_mode")]
+    pub aggregation: Aggregation,
+}
+
+impl Default for Decoupled {
+    fn default() -> Self {
+        Self { clip_low: 0.2, clip_high: None, cap: 5.0, aggregation: Aggregation::TokenMean }
+    }
+}
+
+/// The decoupled surrogate. See the [module documentation](self).
+pub fn decoupled<F: Lane>(
+    logp_new: &Tensor,
+    batch: &PolicyBatch<'_, F>,
+    logp_behave: &[F],
+    config: &Decoupled,
+) -> crate::Result<PolicyLoss> {
+    positive("cap", config.cap, "the largest importance weight to trust, for example 5")?;
+    same_length("logp_behave", logp_behave.len(), batch.logp_old.len())?;
+    let objective = Clip::new(config.clip_low, config.clip_high)?;
+    let cap = F::narrow(config.cap);
+    let weigh = |draft: &mut Draft<'_, F>| {
+        let behave = &logp_behave[draft.first..draft.first + draft.new.len()];
+        for (index, &behave) in behave.iter().enumerate() {
+            let keep = draft.in_loss[index];
+            if keep && !behave.wide().is_finite() {
+                let (what, index, value) = ("logp_behave", draft.first + index, behave.wide());
+                return Err(LossError::NotFinite { what, index, value });
+            }
+            let (parts, within) = ratio(draft.old[index].kept(keep), behave.kept(keep));
+            let trusted = (within || parts.exp < F::ONE) && parts.exp.least(cap) == parts.exp;
+            draft.weight[index] = draft.weight[index] * parts.exp * F::indicator(trusted);
+        }
+        Ok(())
+    };
+    Ok(policy_loss(logp_new, batch, config.aggregation, &objective, None, weigh)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loss::testing::{assert_close, gradient, variable};
+
+    const PROXIMAL: [f64; 4] = [-1.1, -0.4, -1.6, -0.95];
+    const ADVANTAGE: [f64; 4] = [1.0, -1.0, 0.5, 2.0];
+
+    /// Fixture `decoupled_ppo`; the gradient by hand: w * (-ρ A) / 4, zero for the dropped token.
+    #[test]
+    fn the_reference_numbers() {
+        let new = variable(&[-1.0, -0.4, -2.0, -0.9]);
+        let batch = PolicyBatch::new(&PROXIMAL, &ADVANTAGE, &[true; 4], &[4]);
+        let out = decoupled(&new, &batch, &[-1.2, -0.9, -1.5, -3.0], &Decoupled::default()).unwrap();
+        assert_close(&[out.value], &[0.031_013_295_670_910_407], 1e-9);
+        let weight = [1.105_170_918_075_647_5, 1.648_721_270_700_128_2, 0.904_837_418_035_959_9];
+        let ratio = [1.105_170_918_075_647_7, 1.0, 0.670_320_046_035_639_3];
+        let want = [-weight[0] * ratio[0] / 4.0, weight[1] * ratio[1] / 4.0, -weight[2] * ratio[2] * 0.5 / 4.0, 0.0];
+        assert_close(&gradient(&out.loss, &new), &want, 1e-9);
+    }
+
+    #[test]
+    fn fresh_data_gives_ppo_and_a_bad_behaviour_is_named() {
+        use crate::loss::{PpoClip, ppo_clip};
+        let new = variable(&[-1.0, -0.4, -2.0, -0.9]);
+        let batch = PolicyBatch::new(&PROXIMAL, &ADVANTAGE, &[true; 4], &[2, 2]);
+        let fresh = decoupled(&new, &batch, &PROXIMAL, &Decoupled::default()).unwrap();
+        assert_eq!(fresh.value, ppo_clip(&new, &batch, &PpoClip::default()).unwrap().value);
+        let bad = [-1.0, -1.0, f64::NEG_INFINITY, -1.0];
+        let message = decoupled(&new, &batch, &bad, &Decoupled::default()).unwrap_err().to_string();
+        assert!(message.starts_with("logp_behave is -inf at token 2"), "{message}");
+    }
+}
