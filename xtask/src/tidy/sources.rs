@@ -62,7 +62,8 @@ fn check_rust(file: &SourceFile, add: &mut impl FnMut(usize, String)) {
     if lines > LONGEST {
         add(0, format!("{lines} lines: a file of more than {LONGEST} holds several concerns"));
     }
-    if !file.text.lines().find(|line| !line.trim().is_empty()).is_some_and(|line| line.starts_with("//! ")) {
+    let first = file.text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    if !first.starts_with("//! ") && !first.starts_with("#![doc = include_str!(") {
         add(1, "does not begin with `//! ` and what it is".to_owned());
     }
     if let Some(name) = file.path.file_stem().and_then(|name| name.to_str()).filter(|name| EMPTY_NAMES.contains(name)) {
@@ -172,6 +173,7 @@ mod tests {
         assert_eq!(messages("a/src/b.rs", "fn f() {}\n").len(), 1);
         assert_eq!(messages("a/src/b.rs", "//!\n//! Late.\n").len(), 1);
         assert!(messages("a/src/b.rs", "//! What it is.\n").is_empty());
+        assert!(messages("a/src/lib.rs", "#![doc = include_str!(\"../README.md\")]\n").is_empty());
     }
 
     #[test]
