@@ -4,4 +4,10 @@
 //! of all that. It is the only crate that knows `bevy_ecs`; it never touches a tensor of a model: those belong to the
 //! device threads of `marft-agents`, and what crosses the channel is plain data.
 
+pub mod checkpoint;
+pub mod episode;
+pub mod evaluate;
+pub mod metrics;
 pub mod reward;
+pub mod seed;
+pub mod task;

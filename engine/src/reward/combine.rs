@@ -1,12 +1,12 @@
 //! Terms to one reward: `sum of weight × score`, each term logged raw and weighted, a term counted only when its gate is
 //! open.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Evidence, RewardFault, RewardTerm};
 
 /// Where a term's reward lands in the trajectory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Attach {
     /// On the last token of the turn that is judged.

@@ -1,0 +1,282 @@
+//! The folder that holds a run's checkpoints: commit, find the newest whole one, forget the old.
+
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use super::{Manifest, ManifestError};
+
+/// What a folder is called while it is being written.
+const UNFINISHED: &str = ".unfinished";
+
+/// The checkpoints of one run, under `<run>/checkpoints/<step>`.
+#[derive(Debug, Clone)]
+pub struct Checkpoints {
+    root: PathBuf,
+}
+
+/// The newest checkpoint that is whole, and what had to be passed over on the way to it.
+#[derive(Debug)]
+pub struct Found {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Its step.
+    pub step: u64,
+    /// Newer ones that are damaged, newest first.
+    pub rejected: Vec<Rejected>,
+}
+
+/// A damaged checkpoint.
+#[derive(Debug)]
+pub struct Rejected {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// What is wrong with it.
+    pub reason: ManifestError,
+}
+
+/// Why a checkpoint was not written or not found. Nothing half-written is left behind.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// The disk refused; the message names the file. Full disks come here.
+    #[error("the checkpoint of step {step} was not written: {source}")]
+    Write {
+        /// The step.
+        step: u64,
+        /// What the disk said.
+        source: std::io::Error,
+    },
+    /// What should go into the checkpoint could not be had.
+    #[error("the checkpoint of step {step} was not written: {source}")]
+    Content {
+        /// The step.
+        step: u64,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The folder of checkpoints cannot be read.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// Checkpoints exist and none is whole.
+    #[error("none of the {} checkpoints in {root} is whole; the newest: {}", rejected.len(), rejected[0].reason)]
+    AllDamaged {
+        /// The folder.
+        root: PathBuf,
+        /// Newest first; never empty.
+        rejected: Vec<Rejected>,
+    },
+}
+
+impl Checkpoints {
+    /// The checkpoints below `root`, which is made where it is missing. What a killed process left unfinished is removed.
+    ///
+    /// # Errors
+    /// The folder cannot be made or read.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self, CheckpointError> {
+        let root = root.into();
+        fs::create_dir_all(&root)?;
+        for entry in fs::read_dir(&root)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|ending| ending == &UNFINISHED[1..]) {
+                fs::remove_dir_all(path)?;
+            }
+        }
+        Ok(Self { root })
+    }
+
+    /// Writes the checkpoint of `step`: `write` puts its files into the folder it is given. A checkpoint of the same step
+    /// is replaced.
+    ///
+    /// # Errors
+    /// Whatever went wrong; the unfinished folder is removed and earlier checkpoints stand untouched.
+    pub fn commit<E>(&self, step: u64, write: impl FnOnce(&Path) -> Result<(), E>) -> Result<PathBuf, CheckpointError>
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let unfinished = self.root.join(format!("{step}{UNFINISHED}"));
+        let outcome = self.write(step, &unfinished, write);
+        if outcome.is_err() && unfinished.exists() {
+            // the first error is the one to report; what cannot be removed now goes at the next start
+            drop(fs::remove_dir_all(&unfinished));
+        }
+        outcome
+    }
+
+    fn write<E>(
+        &self,
+        step: u64,
+        unfinished: &Path,
+        write: impl FnOnce(&Path) -> Result<(), E>,
+    ) -> Result<PathBuf, CheckpointError>
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let refuse = |source| CheckpointError::Write { step, source };
+        if unfinished.exists() {
+            fs::remove_dir_all(unfinished).map_err(refuse)?;
+        }
+        fs::create_dir_all(unfinished).map_err(refuse)?;
+        write(unfinished).map_err(|error| CheckpointError::Content { step, source: error.into() })?;
+        Manifest::seal(unfinished, step).map_err(refuse)?;
+        let folder = self.folder(step);
+        if folder.exists() {
+            fs::remove_dir_all(&folder).map_err(refuse)?;
+        }
+        fs::rename(unfinished, &folder).map_err(refuse)?;
+        fs::File::open(&self.root).and_then(|root| root.sync_all()).map_err(refuse)?;
+        Ok(folder)
+    }
+
+    /// The folder of a step's checkpoint, whether it exists or not.
+    pub fn folder(&self, step: u64) -> PathBuf {
+        self.root.join(step.to_string())
+    }
+
+    /// Steps that have a checkpoint, rising.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn steps(&self) -> Result<Vec<u64>, CheckpointError> {
+        let mut steps = vec![];
+        for entry in fs::read_dir(&self.root)? {
+            if let Some(step) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) {
+                steps.push(step);
+            }
+        }
+        steps.sort_unstable();
+        Ok(steps)
+    }
+
+    /// The newest whole checkpoint; `None` where there is none at all.
+    ///
+    /// # Errors
+    /// Checkpoints exist and every one is damaged.
+    pub fn latest(&self) -> Result<Option<Found>, CheckpointError> {
+        let mut rejected = vec![];
+        for step in self.steps()?.into_iter().rev() {
+            let folder = self.folder(step);
+            match Manifest::verify(&folder) {
+                Ok(_) => return Ok(Some(Found { folder, step, rejected })),
+                Err(reason) => rejected.push(Rejected { folder, reason }),
+            }
+        }
+        if rejected.is_empty() { Ok(None) } else { Err(CheckpointError::AllDamaged { root: self.root.clone(), rejected }) }
+    }
+
+    /// Removes all but the newest `keep` checkpoints and those in `protect`.
+    ///
+    /// # Errors
+    /// A folder cannot be removed.
+    pub fn prune(&self, keep: usize, protect: &[u64]) -> Result<(), CheckpointError> {
+        let steps = self.steps()?;
+        for step in &steps[..steps.len().saturating_sub(keep.max(1))] {
+            if !protect.contains(step) {
+                fs::remove_dir_all(self.folder(*step))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    fn save(store: &Checkpoints, step: u64) {
+        store
+            .commit(step, |folder| {
+                fs::create_dir(folder.join("actor"))?;
+                fs::write(folder.join("actor/adapter_model.safetensors"), format!("weights {step}"))?;
+                fs::write(folder.join("state.json"), "{}")
+            })
+            .unwrap();
+    }
+
+    fn store() -> (tempfile::TempDir, Checkpoints) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Checkpoints::open(folder.path().join("checkpoints")).unwrap();
+        (folder, store)
+    }
+
+    #[test]
+    fn the_newest_whole_one_is_found() {
+        let (_keep, store) = store();
+        assert!(store.latest().unwrap().is_none());
+        for step in [2, 10, 4] {
+            save(&store, step);
+        }
+        let found = store.latest().unwrap().unwrap();
+        assert_eq!((found.step, found.rejected.len()), (10, 0));
+        assert_eq!(fs::read_to_string(found.folder.join("actor/adapter_model.safetensors")).unwrap(), "weights 10");
+    }
+
+    #[test]
+    fn damage_of_any_kind_falls_back_to_the_one_before() {
+        let weights = "actor/adapter_model.safetensors";
+        let damages: [(&str, fn(&Path)); 5] = [
+            ("bytes", |f| fs::write(f.join("actor/adapter_model.safetensors"), "weig").unwrap()),
+            ("SHA-256", |f| fs::write(f.join("actor/adapter_model.safetensors"), "weights 7").unwrap()),
+            (weights, |f| fs::remove_file(f.join("actor/adapter_model.safetensors")).unwrap()),
+            ("manifest.json", |f| fs::remove_file(f.join("manifest.json")).unwrap()),
+            ("damaged", |f| fs::write(f.join("manifest.json"), "{\"format\": 1").unwrap()),
+        ];
+        for (says, damage) in damages {
+            let (_keep, store) = store();
+            save(&store, 1);
+            save(&store, 2);
+            damage(&store.folder(2));
+            let found = store.latest().unwrap().unwrap();
+            assert_eq!(found.step, 1);
+            assert!(found.rejected[0].reason.to_string().contains(says), "{}", found.rejected[0].reason);
+            damage(&store.folder(1));
+            assert!(matches!(store.latest(), Err(CheckpointError::AllDamaged { .. })));
+        }
+    }
+
+    #[test]
+    fn a_failing_writer_leaves_nothing_and_harms_nothing() {
+        let (_keep, store) = store();
+        save(&store, 1);
+        let full = |folder: &Path| {
+            fs::write(folder.join("half"), "x")?;
+            Err(io::Error::from(io::ErrorKind::StorageFull))
+        };
+        assert!(matches!(store.commit(2, full), Err(CheckpointError::Content { step: 2, .. })));
+        assert_eq!(store.steps().unwrap(), [1]);
+        assert_eq!(fs::read_dir(&store.root).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn leftovers_of_a_killed_process_are_removed_and_never_taken_for_checkpoints() {
+        let (_keep, store) = store();
+        save(&store, 1);
+        fs::create_dir(store.root.join("2.unfinished")).unwrap();
+        fs::write(store.root.join("2.unfinished/state.json"), "{}").unwrap();
+        assert_eq!(store.latest().unwrap().unwrap().step, 1);
+        let again = Checkpoints::open(store.root.clone()).unwrap();
+        assert!(!again.root.join("2.unfinished").exists());
+    }
+
+    #[test]
+    fn a_manifest_cannot_point_outside() {
+        let (_keep, store) = store();
+        save(&store, 1);
+        let path = store.folder(1).join("manifest.json");
+        let text = fs::read_to_string(&path).unwrap().replace("state.json", "../../secret");
+        fs::write(&path, text).unwrap();
+        assert!(matches!(store.latest(), Err(CheckpointError::AllDamaged { .. })));
+    }
+
+    #[test]
+    fn pruning_keeps_the_newest_and_the_protected() {
+        let (_keep, store) = store();
+        (1..=6).for_each(|step| save(&store, step));
+        store.prune(2, &[3]).unwrap();
+        assert_eq!(store.steps().unwrap(), [3, 5, 6]);
+        store.prune(0, &[]).unwrap();
+        assert_eq!(store.steps().unwrap(), [6]);
+    }
+}

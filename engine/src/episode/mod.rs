@@ -1,0 +1,9 @@
+//! Episodes on paper: what was said, token for token, who said it under which weights, and what it earned.
+
+mod archive;
+mod record;
+mod segment;
+
+pub use archive::{ArchiveError, read, write};
+pub use record::{EpisodeRecord, FaultRecord, Fork, RecordError, RewardStreams, TermRecord, TurnRecord};
+pub use segment::{Segment, SegmentError, Span, SpanKind};

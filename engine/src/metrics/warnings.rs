@@ -1,0 +1,182 @@
+//! Warnings that name what goes wrong in training, rather than leave it to be read out of curves.
+
+use std::collections::VecDeque;
+
+/// What a step looked like, as far as warnings need it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Vitals {
+    /// Mean total reward of the sound episodes.
+    pub reward: f64,
+    /// Share of groups whose samples all earned the same: no signal for a group-relative estimator.
+    pub uniform_groups: f64,
+    /// Mean entropy of the sampled tokens, in nats.
+    pub entropy: f64,
+    /// The share of the most frequent answer among all answers of the step.
+    pub commonest_answer: f64,
+    /// The share the most frequent gold answer has among the step's tasks.
+    pub commonest_gold: f64,
+    /// Mean sampled tokens a turn.
+    pub length: f64,
+    /// Share of turns cut off at their token limit.
+    pub truncated: f64,
+    /// Share of turns whose output did not parse.
+    pub invalid: f64,
+    /// Share of episodes with a fault.
+    pub faults: f64,
+    /// Mean absolute difference between the log-probs of sampler and trainer, in nats.
+    pub logprob_gap: f64,
+}
+
+/// A named failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Warning {
+    /// Answers have become one and the same whatever the task: every group is uniform and the signal is gone.
+    Collapse,
+    /// Groups are uniform although answers vary: tasks are all too easy or all too hard.
+    NoSignal,
+    /// The policy has stopped exploring.
+    EntropyCollapse,
+    /// Turns grow longer and longer.
+    LengthExplosion,
+    /// Turns hit their token limit.
+    Truncation,
+    /// Outputs no longer parse.
+    InvalidActions,
+    /// Environments, tools or judges break.
+    Faults,
+    /// The sampler and the trainer disagree about what was sampled.
+    LogprobGap,
+}
+
+impl Warning {
+    /// What is going on and what helps, in one line.
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::Collapse => {
+                "collapse: nearly every answer is the same whatever the task, and groups are uniform, so group-relative \
+                 advantages are zero; hint: restart from an earlier checkpoint with entropy or KL terms, a batch baseline or \
+                 a critic, or a lower learning rate"
+            }
+            Self::NoSignal => {
+                "no signal: nearly all groups are uniform; hint: choose tasks that are solved sometimes (curriculum, dynamic \
+                 sampling), start with supervised demonstrations, or raise the temperature"
+            }
+            Self::EntropyCollapse => {
+                "entropy collapse: the policy's entropy fell below a tenth of what it was; hint: add an entropy bonus, clip \
+                 higher, or lower the learning rate"
+            }
+            Self::LengthExplosion => {
+                "length explosion: turns are more than twice as long as they were; hint: add length shaping or lower max_tokens"
+            }
+            Self::Truncation => {
+                "truncation: more than half of the turns end at max_tokens; hint: raise max_tokens or shape the length"
+            }
+            Self::InvalidActions => {
+                "invalid actions: more than half of the outputs do not parse; hint: add a format term or demonstrations"
+            }
+            Self::Faults => {
+                "faults: more than a fifth of the episodes broke and are not trained on; see the fault records"
+            }
+            Self::LogprobGap => {
+                "log-prob gap: sampler and trainer differ by more than 0.05 nats a token; importance ratios are off"
+            }
+        }
+    }
+}
+
+/// Watches the steps of a run; each failure is named once when it sets in.
+#[derive(Debug, Clone, Default)]
+pub struct Watch {
+    first: VecDeque<Vitals>,
+    active: std::collections::BTreeSet<Warning>,
+}
+
+/// Steps whose mean is what later steps are compared with.
+const REFERENCE_STEPS: usize = 5;
+
+impl Watch {
+    /// Looks at a step; returns the failures that set in with it.
+    pub fn note(&mut self, vitals: Vitals) -> Vec<Warning> {
+        if self.first.len() < REFERENCE_STEPS {
+            self.first.push_back(vitals);
+        }
+        let mean = |of: fn(&Vitals) -> f64| self.first.iter().map(of).sum::<f64>() / self.first.len() as f64;
+        let settled = self.first.len() == REFERENCE_STEPS;
+        let uniform = vitals.uniform_groups >= 0.9;
+        // an answer may be common because it is the right one
+        let monotone = vitals.commonest_answer >= 0.95 && vitals.commonest_answer > vitals.commonest_gold + 0.2;
+        let now = [
+            (Warning::Collapse, uniform && monotone),
+            (Warning::NoSignal, uniform && !monotone && vitals.reward < 0.95),
+            (Warning::EntropyCollapse, settled && vitals.entropy < 0.1 * mean(|v| v.entropy)),
+            (Warning::LengthExplosion, settled && vitals.length > 2.0 * mean(|v| v.length).max(8.0)),
+            (Warning::Truncation, vitals.truncated > 0.5),
+            (Warning::InvalidActions, vitals.invalid > 0.5),
+            (Warning::Faults, vitals.faults > 0.2),
+            (Warning::LogprobGap, vitals.logprob_gap > 0.05),
+        ];
+        let mut raised = vec![];
+        for (warning, holds) in now {
+            if !holds {
+                self.active.remove(&warning);
+            } else if self.active.insert(warning) {
+                raised.push(warning);
+            }
+        }
+        raised
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEALTHY: Vitals = Vitals {
+        reward: 0.4,
+        uniform_groups: 0.2,
+        entropy: 1.0,
+        commonest_answer: 0.5,
+        commonest_gold: 0.5,
+        length: 10.0,
+        truncated: 0.0,
+        invalid: 0.0,
+        faults: 0.0,
+        logprob_gap: 0.001,
+    };
+
+    #[test]
+    fn a_healthy_run_is_quiet() {
+        let mut watch = Watch::default();
+        assert!((0..20).all(|_| watch.note(HEALTHY).is_empty()));
+    }
+
+    #[test]
+    fn the_judge_that_always_says_one_label_is_a_collapse_named_once() {
+        let mut watch = Watch::default();
+        watch.note(HEALTHY);
+        let collapsed = Vitals { reward: 0.5, uniform_groups: 1.0, commonest_answer: 1.0, ..HEALTHY };
+        assert_eq!(watch.note(collapsed), [Warning::Collapse]);
+        assert!(watch.note(collapsed).is_empty());
+        watch.note(HEALTHY);
+        assert_eq!(watch.note(collapsed), [Warning::Collapse], "named again when it sets in again");
+    }
+
+    #[test]
+    fn solved_tasks_are_no_failure() {
+        let mut watch = Watch::default();
+        assert!(watch.note(Vitals { reward: 1.0, uniform_groups: 1.0, ..HEALTHY }).is_empty());
+        let hopeless = Vitals { reward: 0.0, uniform_groups: 1.0, ..HEALTHY };
+        assert_eq!(watch.note(hopeless), [Warning::NoSignal]);
+    }
+
+    #[test]
+    fn the_others() {
+        let mut watch = Watch::default();
+        (0..5).for_each(|_| drop(watch.note(HEALTHY)));
+        assert_eq!(watch.note(Vitals { entropy: 0.05, ..HEALTHY }), [Warning::EntropyCollapse]);
+        assert_eq!(watch.note(Vitals { length: 25.0, truncated: 0.6, ..HEALTHY }), [Warning::LengthExplosion, Warning::Truncation]);
+        assert_eq!(watch.note(Vitals { invalid: 0.6, faults: 0.3, ..HEALTHY }), [Warning::InvalidActions, Warning::Faults]);
+        assert_eq!(watch.note(Vitals { logprob_gap: 0.1, ..HEALTHY }), [Warning::LogprobGap]);
+    }
+}
