@@ -17,7 +17,7 @@ use setup::{Device, Machine};
 
 /// Chores of the marft repository
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", arg_required_else_help = true, max_term_width = 100)]
+#[command(name = "xtask", bin_name = "cargo xtask", arg_required_else_help = true, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     task: Task,

@@ -162,12 +162,15 @@ fn explain(error: anyhow::Error, cache: &Path) -> anyhow::Error {
     let kind = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
     match kind {
         Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => error.context(no_space(cache)),
-        Some(ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::NotADirectory) => {
-            error.context(Hinted::new(
-                format!("cannot write to {}", cache.display()),
-                "make that folder writable, or set XDG_CACHE_HOME to one that is",
-            ))
-        }
+        Some(
+            ErrorKind::PermissionDenied
+            | ErrorKind::ReadOnlyFilesystem
+            | ErrorKind::NotADirectory
+            | ErrorKind::NotFound,
+        ) => error.context(Hinted::new(
+            format!("cannot write to {}", cache.display()),
+            "make that folder writable, or set XDG_CACHE_HOME to one that is",
+        )),
         _ => error,
     }
 }
