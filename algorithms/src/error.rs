@@ -8,6 +8,7 @@ use crate::credit::CreditError;
 use crate::loss::LossError;
 use crate::order::OrderError;
 use crate::trajectory::TrajectoryError;
+use crate::tree::TreeError;
 
 /// What a function of this crate can refuse, by the family of the function.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -28,6 +29,9 @@ pub enum Error {
     /// A loss cannot be computed.
     #[error(transparent)]
     Loss(#[from] LossError),
+    /// Branches cannot be packed into a tree.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
 }
 
 /// The result of every fallible function of this crate.

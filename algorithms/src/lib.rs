@@ -11,12 +11,18 @@
 //! | Algorithm | Paper | File | Peers that have it |
 //! |---|---|---|---|
 
+pub mod action_logprob;
 pub mod advantage;
 pub mod credit;
 mod error;
 pub mod kl;
 pub mod loss;
 pub mod order;
+pub mod preference;
+pub mod reward_model;
+pub mod supervised;
 pub mod trajectory;
+pub mod tree;
+pub mod value;
 
 pub use error::{Error, Result};

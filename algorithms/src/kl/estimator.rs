@@ -52,9 +52,10 @@ pub enum KlEstimator {
 }
 
 impl KlEstimator {
-    /// The estimate for one token with d = log π - log π_ref, nats.
+    /// The estimate for one token with d = log π - log π_ref, nats. A NaN stays one.
     pub fn value<F: Lane>(self, d: F) -> F {
-        self.parts(d).0
+        let estimate = self.parts(d).0;
+        if d.wide().is_nan() { d } else { estimate }
     }
 
     /// The estimate and its derivative by log π.

@@ -21,7 +21,7 @@ pub struct PolicyBatch<'a, F> {
     pub in_loss: &'a [bool],
     /// Tokens per sequence, in the loss or not; they sum to `n`.
     pub lengths: &'a [usize],
-    /// `[n]` Factor on each token's term: importance weights ([`tis`](super::tis)), HAPPO's factor M. `None` is 1.
+    /// `[n]` Factor on each token's term: importance weights ([`tis`](mod@super::tis)), HAPPO's factor M. `None` is 1.
     pub weight: Option<&'a [F]>,
     /// `[n]` Log-probability under the reference policy, nats; only objectives with a KL term read it.
     pub logp_ref: Option<&'a [F]>,

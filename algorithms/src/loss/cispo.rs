@@ -11,7 +11,7 @@
 //! It trusts stale data more than PPO does; keep ρ moderate.
 //!
 //! # Shapes, units, errors
-//! As [`ppo_clip`](super::ppo_clip). The bounds are on the ratio itself: TRL's `epsilon_high` = 5.0 is `ratio_max` = 5.0;
+//! As [`ppo_clip`](mod@super::ppo_clip). The bounds are on the ratio itself: TRL's `epsilon_high` = 5.0 is `ratio_max` = 5.0;
 //! verl's clip 10 / 0.2 is `ratio_min` = 0 and `ratio_max` = 1.2.
 //!
 //! # References
@@ -34,7 +34,7 @@ use super::batch::PolicyBatch;
 use super::error::within;
 use super::fused::{Objective, Term};
 use super::lane::Lane;
-use super::policy::{PolicyLoss, STATS, as_given, policy_loss, ratio};
+use super::policy::{PolicyLoss, STATS, policy_loss, ratio};
 
 /// Settings of [`cispo`].
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -61,7 +61,7 @@ pub fn cispo<F: Lane>(logp_new: &Tensor, batch: &PolicyBatch<'_, F>, config: &Ci
     let hint = "bounds on the ratio itself, for example 0 and 5";
     within("ratio_min", ratio_min, (0.0..=1.0).contains(&ratio_min), "[0, 1]", hint)?;
     within("ratio_max", ratio_max, ratio_max >= 1.0 && ratio_max.is_finite(), "[1, inf)", hint)?;
-    Ok(policy_loss(logp_new, batch, config.aggregation, config, None, as_given)?)
+    Ok(policy_loss(logp_new, batch, config.aggregation, config, None)?)
 }
 
 impl<F: Lane> Objective<F, STATS> for Cispo {

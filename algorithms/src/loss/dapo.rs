@@ -17,7 +17,7 @@
 //! penalty makes a group look informative that is not.
 //!
 //! # Shapes, units, errors
-//! Loss as [`ppo_clip`](super::ppo_clip). [`DynamicSampling::round`] is asked after every round of generation; it refuses when its
+//! Loss as [`ppo_clip`](mod@super::ppo_clip). [`DynamicSampling::round`] is asked after every round of generation; it refuses when its
 //! rounds are used up. [`Overlong::penalty`] takes a length in tokens and gives reward.
 //!
 //! # References
@@ -40,7 +40,7 @@ use super::batch::PolicyBatch;
 use super::dual_clip::Dual;
 use super::error::LossError;
 use super::lane::Lane;
-use super::policy::{PolicyLoss, as_given, policy_loss};
+use super::policy::{PolicyLoss, policy_loss};
 use super::ppo_clip::Clip;
 
 /// Settings of [`dapo`].
@@ -74,8 +74,8 @@ impl Default for Dapo {
 pub fn dapo<F: Lane>(logp_new: &Tensor, batch: &PolicyBatch<'_, F>, config: &Dapo) -> crate::Result<PolicyLoss> {
     let clip = Clip::new(config.clip_low, Some(config.clip_high))?;
     Ok(match config.dual_clip {
-        None => policy_loss(logp_new, batch, Aggregation::TokenMean, &clip, None, as_given)?,
-        Some(bound) => policy_loss(logp_new, batch, Aggregation::TokenMean, &Dual::new(clip, bound)?, None, as_given)?,
+        None => policy_loss(logp_new, batch, Aggregation::TokenMean, &clip, None)?,
+        Some(bound) => policy_loss(logp_new, batch, Aggregation::TokenMean, &Dual::new(clip, bound)?, None)?,
     })
 }
 

@@ -11,11 +11,11 @@
 //! A token beyond the cap loses its term and stays in the denominator.
 //!
 //! # When to use it, when not
-//! Asynchronous rollouts with bounded staleness. On fresh data (behaviour = proximal) it is [`ppo_clip`](super::ppo_clip), and the second
+//! Asynchronous rollouts with bounded staleness. On fresh data (behaviour = proximal) it is [`ppo_clip`](mod@super::ppo_clip), and the second
 //! set of log-probabilities a waste.
 //!
 //! # Shapes, units, errors
-//! As [`ppo_clip`](super::ppo_clip), where the batch's `logp_old` is the *proximal* policy's; `logp_behave` `[n]`, nats, as recorded by
+//! As [`ppo_clip`](mod@super::ppo_clip), where the batch's `logp_old` is the *proximal* policy's; `logp_behave` `[n]`, nats, as recorded by
 //! the sampler.
 //!
 //! # References
@@ -37,7 +37,7 @@ use super::aggregate::Aggregation;
 use super::batch::PolicyBatch;
 use super::error::{LossError, positive, same_length};
 use super::lane::Lane;
-use super::policy::{Draft, PolicyLoss, policy_loss, ratio};
+use super::policy::{Draft, PolicyLoss, prepared_policy_loss, ratio};
 use super::ppo_clip::Clip;
 
 /// Settings of [`decoupled`].
@@ -95,7 +95,7 @@ pub fn decoupled<F: Lane>(
         }
         Ok(())
     };
-    Ok(policy_loss(logp_new, batch, config.aggregation, &objective, None, weigh)?)
+    Ok(prepared_policy_loss(logp_new, batch, config.aggregation, &objective, None, weigh)?)
 }
 
 #[cfg(test)]

@@ -9,11 +9,11 @@
 //! D is the longest completion allowed, in tokens.
 //!
 //! # When to use it, when not
-//! Where answers grow longer and longer under [`grpo`](super::grpo). The scale of the loss depends on D: a D far above
+//! Where answers grow longer and longer under [`grpo`](mod@super::grpo). The scale of the loss depends on D: a D far above
 //! the usual length is a hidden cut of the learning rate.
 //!
 //! # Shapes, units, errors
-//! As [`ppo_clip`](super::ppo_clip); D must be positive. S counts the sequences with a token in the loss.
+//! As [`ppo_clip`](mod@super::ppo_clip); D must be positive. S counts the sequences with a token in the loss.
 //!
 //! # References
 //! Liu et al., arXiv 2503.20783. TRL `loss_type = "dr_grpo"`; verl `seq-mean-token-sum-norm`.
@@ -35,7 +35,7 @@ use super::aggregate::Aggregation;
 use super::batch::PolicyBatch;
 use super::error::positive;
 use super::lane::Lane;
-use super::policy::{PolicyLoss, as_given, policy_loss};
+use super::policy::{PolicyLoss, policy_loss};
 use super::ppo_clip::Clip;
 
 /// Settings of [`dr_grpo`].
@@ -70,7 +70,7 @@ pub fn dr_grpo<F: Lane>(logp_new: &Tensor, batch: &PolicyBatch<'_, F>, config: &
     positive("max_completion_length", config.max_completion_length, "give the longest answer allowed, in tokens")?;
     let aggregation = Aggregation::SeqMeanTokenSumNorm(config.max_completion_length);
     let objective = Clip::new(config.clip_low, config.clip_high)?;
-    Ok(policy_loss(logp_new, batch, aggregation, &objective, None, as_given)?)
+    Ok(policy_loss(logp_new, batch, aggregation, &objective, None)?)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@
 //! A < 0, ρ → ∞. Of no effect while ratios stay below c. TRL's two-sided `delta` is the same rule when δ > 1 + ε_high.
 //!
 //! # Shapes, units, errors
-//! As [`ppo_clip`](super::ppo_clip); c must exceed 1 + ε_high, or it would undo the first bound.
+//! As [`ppo_clip`](mod@super::ppo_clip); c must exceed 1 + ε_high, or it would undo the first bound.
 //!
 //! # References
 //! Ye et al., arXiv 1912.09729. verl `clip_ratio_c` (3.0; 10 in the DAPO recipe), TRL `delta`.
@@ -35,7 +35,7 @@ use super::batch::PolicyBatch;
 use super::error::{LossError, within};
 use super::fused::{Objective, Term};
 use super::lane::Lane;
-use super::policy::{PolicyLoss, as_given, policy_loss};
+use super::policy::{PolicyLoss, policy_loss};
 use super::ppo_clip::Clip;
 
 /// Settings of [`dual_clip`].
@@ -75,7 +75,7 @@ pub fn dual_clip<F: Lane>(
     config: &DualClip,
 ) -> crate::Result<PolicyLoss> {
     let objective = Dual::new(Clip::new(config.clip_low, config.clip_high)?, config.dual_clip)?;
-    Ok(policy_loss(logp_new, batch, config.aggregation, &objective, None, as_given)?)
+    Ok(policy_loss(logp_new, batch, config.aggregation, &objective, None)?)
 }
 
 /// The clipped objective with its second bound.

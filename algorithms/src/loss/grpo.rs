@@ -10,11 +10,11 @@
 //! # When to use it, when not
 //! As printed in the paper, and as TRL's `loss_type = "grpo"`. On-policy (one update per batch) ρ is 1, so that the clip
 //! never acts: the TRL 0.14 flavour without clipping is the same loss with `logp_old` equal to `logp_new`. Long answers
-//! get less weight per token; where that hurts take [`dapo`](super::dapo) or [`dr_grpo`](super::dr_grpo). verl's
-//! flavour is `aggregation = "token-mean"` with a [`dual_clip`](super::dual_clip).
+//! get less weight per token; where that hurts take [`dapo`](mod@super::dapo) or [`dr_grpo`](mod@super::dr_grpo). verl's
+//! flavour is `aggregation = "token-mean"` with a [`dual_clip`](mod@super::dual_clip).
 //!
 //! # Shapes, units, errors
-//! As [`ppo_clip`](super::ppo_clip); with β ≠ 0 the batch must hold `logp_ref`.
+//! As [`ppo_clip`](mod@super::ppo_clip); with β ≠ 0 the batch must hold `logp_ref`.
 //!
 //! # References
 //! Shao et al., arXiv 2402.03300. TRL `beta`, `epsilon`; verl `kl_loss_coef`, `kl_loss_type = low_var_kl`.
@@ -35,7 +35,7 @@ use tch::Tensor;
 use super::aggregate::Aggregation;
 use super::batch::PolicyBatch;
 use super::lane::Lane;
-use super::policy::{Penalty, PolicyLoss, as_given, policy_loss};
+use super::policy::{Penalty, PolicyLoss, policy_loss};
 use super::ppo_clip::Clip;
 use crate::kl::KlEstimator;
 
@@ -82,7 +82,7 @@ impl Default for Grpo {
 pub fn grpo<F: Lane>(logp_new: &Tensor, batch: &PolicyBatch<'_, F>, config: &Grpo) -> crate::Result<PolicyLoss> {
     let objective = Clip::new(config.clip_low, config.clip_high)?;
     let penalty = Penalty { coefficient: config.beta, estimator: config.kl_estimator, algorithm: "grpo" };
-    Ok(policy_loss(logp_new, batch, config.aggregation, &objective, Some(penalty), as_given)?)
+    Ok(policy_loss(logp_new, batch, config.aggregation, &objective, Some(penalty))?)
 }
 
 #[cfg(test)]
@@ -100,11 +100,11 @@ mod tests {
         let config = Grpo { beta: 0.04, ..Grpo::default() };
         let out = grpo(&new, &batch, &config).unwrap();
         let k3 = [0.018_730_753_077_981_888, 0.005_170_918_075_647_513, 0.148_811_636_094_026_48];
-        let want = 0.5 * ((-1.0 + 0.04 * k3[0] - 1.0 + 0.04 * k3[1]) / 2.0 + 0.5 + 0.04 * k3[2]);
+        let want = 0.5 * (0.5 * (-2.0 + 0.04 * (k3[0] + k3[1])) + 0.5 + 0.04 * k3[2]);
         assert_close(&[out.value], &[want], 1e-12);
         assert_close(&[out.diagnostics.kl_ref], &[(k3[0] + k3[1] + k3[2]) / 3.0], 1e-12);
         let slope = |d: f64| 0.04 * (1.0 - (-d).exp());
-        let want = [(-1.0 + slope(0.2)) / 4.0, (-1.0 + slope(-0.1)) / 4.0, (0.5 + slope(0.6)) / 2.0];
+        let want = [(-1.0 + slope(0.2)) / 4.0, (-1.0 + slope(-0.1)) / 4.0, 0.25 + 0.5 * slope(0.6)];
         assert_close(&gradient(&out.loss, &new), &want, 1e-12);
     }
 

@@ -14,7 +14,7 @@
 //! magnitude smaller than PPO's, because a mean of log-ratios is that much smaller.
 //!
 //! # Shapes, units, errors
-//! As [`ppo_clip`](super::ppo_clip). Every sequence must be whole: a mean over half a sequence is another ratio. The
+//! As [`ppo_clip`](mod@super::ppo_clip). Every sequence must be whole: a mean over half a sequence is another ratio. The
 //! statistics of the report are those of the sequence ratio, each sequence counted once per token.
 //!
 //! # References
@@ -35,9 +35,8 @@ use tch::Tensor;
 
 use super::aggregate::Aggregation;
 use super::batch::PolicyBatch;
-use super::error::LossError;
 use super::lane::Lane;
-use super::policy::{Draft, PolicyLoss, policy_loss};
+use super::policy::{Draft, PolicyLoss, prepared_policy_loss};
 use super::ppo_clip::Clip;
 
 /// Settings of [`gspo`].
@@ -70,11 +69,14 @@ impl Default for Gspo {
 /// The GSPO loss. See the [module documentation](self).
 pub fn gspo<F: Lane>(logp_new: &Tensor, batch: &PolicyBatch<'_, F>, config: &Gspo) -> crate::Result<PolicyLoss> {
     let objective = Clip::new(config.clip_low, Some(config.clip_high))?;
-    Ok(policy_loss(logp_new, batch, config.aggregation, &objective, None, share_ratio)?)
+    Ok(prepared_policy_loss(logp_new, batch, config.aggregation, &objective, None, |draft| {
+        share_ratio(draft);
+        Ok(())
+    })?)
 }
 
 /// Moves every old log-probability to where its token's log-ratio is the mean of the sequence.
-fn share_ratio<F: Lane>(draft: &mut Draft<'_, F>) -> Result<(), LossError> {
+fn share_ratio<F: Lane>(draft: &mut Draft<'_, F>) {
     let old = draft.old.to_mut();
     let mut start = 0;
     for &length in draft.lengths {
@@ -93,7 +95,6 @@ fn share_ratio<F: Lane>(draft: &mut Draft<'_, F>) -> Result<(), LossError> {
             }
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]

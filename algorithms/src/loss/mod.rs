@@ -44,7 +44,10 @@ pub use ppo_clip::{PpoClip, ppo_clip};
 pub use reinforce::{Reinforce, reinforce};
 pub use tis::{Tis, TisMode, TisWeights, tis};
 
+pub(crate) use aggregate::count_kept;
+pub(crate) use batch::{column, token_count};
 pub(crate) use error::{positive, same_length, within};
 pub(crate) use fused::{Columns, Objective, Sums, Term, accumulate};
 pub(crate) use handover::{Handover, spans};
 pub(crate) use linear::{one_column, weighted_column};
+pub(crate) use policy::fill_weights;

@@ -130,6 +130,17 @@ pub(crate) fn policy_loss<F: Lane, O: Objective<F, K>, const K: usize>(
     aggregation: Aggregation,
     objective: &O,
     penalty: Option<Penalty>,
+) -> Result<PolicyLoss, LossError> {
+    prepared_policy_loss(logp_new, batch, aggregation, objective, penalty, |_| Ok(()))
+}
+
+/// The same, where `prepare` rewrites each span first.
+pub(crate) fn prepared_policy_loss<F: Lane, O: Objective<F, K>, const K: usize>(
+    logp_new: &Tensor,
+    batch: &PolicyBatch<'_, F>,
+    aggregation: Aggregation,
+    objective: &O,
+    penalty: Option<Penalty>,
     mut prepare: impl FnMut(&mut Draft<'_, F>) -> Result<(), LossError>,
 ) -> Result<PolicyLoss, LossError> {
     aggregation.check()?;
@@ -186,11 +197,6 @@ pub(crate) fn policy_loss<F: Lane, O: Objective<F, K>, const K: usize>(
     }
     let value = sums.loss + kl_sums.loss;
     Ok(PolicyLoss { loss: handover.finish(value)?, value, diagnostics: report(own, &sums, &kl_sums) })
-}
-
-/// Nothing to rewrite.
-pub(crate) fn as_given<F: Lane>(_: &mut Draft<'_, F>) -> Result<(), LossError> {
-    Ok(())
 }
 
 /// The aggregation weight of every token of a run of sequences.

@@ -12,7 +12,7 @@
 //!
 //! # When to use it, when not
 //! The default wherever one batch feeds more than one update. For A < 0 and ρ ≫ 1 it is unbounded; with stale data take
-//! [`dual_clip`](super::dual_clip). For very long answers whose tokens should share one ratio take [`gspo`](super::gspo).
+//! [`dual_clip`](mod@super::dual_clip). For very long answers whose tokens should share one ratio take [`gspo`](mod@super::gspo).
 //!
 //! # Shapes, units, errors
 //! `logp_new` `[n]` with gradient; columns as in [`PolicyBatch`]; log-probabilities in nats. Log-ratios are limited to
@@ -43,7 +43,7 @@ use super::batch::PolicyBatch;
 use super::error::{LossError, within};
 use super::fused::{Objective, Term};
 use super::lane::Lane;
-use super::policy::{PolicyLoss, STATS, as_given, policy_loss, ratio};
+use super::policy::{PolicyLoss, STATS, policy_loss, ratio};
 
 /// Settings of [`ppo_clip`].
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -75,7 +75,7 @@ impl Default for PpoClip {
 /// The clipped surrogate. See the [module documentation](self).
 pub fn ppo_clip<F: Lane>(logp_new: &Tensor, batch: &PolicyBatch<'_, F>, config: &PpoClip) -> crate::Result<PolicyLoss> {
     let objective = Clip::new(config.clip_low, config.clip_high)?;
-    Ok(policy_loss(logp_new, batch, config.aggregation, &objective, None, as_given)?)
+    Ok(policy_loss(logp_new, batch, config.aggregation, &objective, None)?)
 }
 
 /// The objective with its bounds on the ratio itself.

@@ -8,10 +8,10 @@
 //!
 //! # When to use it, when not
 //! One update per batch, on-policy: then it has the gradient of PPO, GRPO and RLOO alike. A second update on the same
-//! batch is biased; take [`ppo_clip`](super::ppo_clip). `PolicyBatch::weight` turns it into an importance-weighted policy gradient.
+//! batch is biased; take [`ppo_clip`](mod@super::ppo_clip). `PolicyBatch::weight` turns it into an importance-weighted policy gradient.
 //!
 //! # Shapes, units, errors
-//! As [`ppo_clip`](super::ppo_clip). `logp_old` enters the statistics only.
+//! As [`ppo_clip`](mod@super::ppo_clip). `logp_old` enters the statistics only.
 //!
 //! # References
 //! Williams, Machine Learning 8 (1992). RLOO: arXiv 2402.14740. REINFORCE++: arXiv 2501.03262.
@@ -32,7 +32,7 @@ use super::aggregate::Aggregation;
 use super::batch::PolicyBatch;
 use super::fused::{Objective, Term};
 use super::lane::Lane;
-use super::policy::{PolicyLoss, STATS, as_given, policy_loss, ratio, without_clip};
+use super::policy::{PolicyLoss, STATS, policy_loss, ratio, without_clip};
 
 /// Settings of [`reinforce`].
 #[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
@@ -49,7 +49,7 @@ pub fn reinforce<F: Lane>(
     batch: &PolicyBatch<'_, F>,
     config: &Reinforce,
 ) -> crate::Result<PolicyLoss> {
-    Ok(policy_loss(logp_new, batch, config.aggregation, config, None, as_given)?)
+    Ok(policy_loss(logp_new, batch, config.aggregation, config, None)?)
 }
 
 impl<F: Lane> Objective<F, STATS> for Reinforce {
