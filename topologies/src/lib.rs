@@ -13,6 +13,7 @@ pub mod source;
 pub mod spec;
 pub mod team;
 pub mod template;
+pub mod turns;
 pub mod worst_case;
 
 pub use team::Team;

@@ -16,7 +16,11 @@ pub struct Lifted {
 impl Team {
     /// Lifts an edge to the innermost block around both ends.
     pub fn lift(&self, edge: &Edge) -> Lifted {
-        let (mut from, mut to) = (edge.from, edge.to);
+        self.lift_pair(edge.from, edge.to)
+    }
+
+    /// Lifts a pair of nodes to the innermost block around both.
+    pub(crate) fn lift_pair(&self, mut from: NodeId, mut to: NodeId) -> Lifted {
         let (mut above_from, mut above_to) = (self.depth(from), self.depth(to));
         while self.node(from).block != self.node(to).block {
             // The deeper end climbs; at equal depth both do. Every chain ends in the root.

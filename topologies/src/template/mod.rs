@@ -11,7 +11,10 @@ const FUEL: u64 = 100_000;
 /// Most bytes of one template.
 pub(crate) const MAX_BYTES: usize = 256 * 1024;
 
-static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(environment);
+
+/// An engine with this crate's limits and nothing to load from.
+pub(crate) fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_fuel(Some(FUEL));
     environment.set_undefined_behavior(UndefinedBehavior::Chainable);
@@ -19,7 +22,7 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment.set_syntax(syntax.expect("the standard delimiters are distinct"));
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment
-});
+}
 
 /// A checked template. Text without markup is kept as it is and rendered without an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +78,7 @@ impl Template {
             return Ok(self.source.to_string());
         }
         let variables = minijinja::Value::from(Serde(variables));
-        ENVIRONMENT.render_str(&self.source, variables).map_err(|error| RenderError(describe(&error)))
+        ENVIRONMENT.render_str(&self.source, variables).map_err(RenderError::from)
     }
 }
 
@@ -83,6 +86,12 @@ impl Template {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("render template: {0}")]
 pub struct RenderError(String);
+
+impl From<minijinja::Error> for RenderError {
+    fn from(error: minijinja::Error) -> Self {
+        Self(describe(&error))
+    }
+}
 
 fn describe(error: &minijinja::Error) -> String {
     let text = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);

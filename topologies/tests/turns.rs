@@ -1,0 +1,3 @@
+//! Whole episodes through the public API, with scripted answers.
+
+mod episodes;
