@@ -139,3 +139,36 @@ fn install(root: &Path, name: &str, package: &str) -> Result<()> {
     say(format_args!("{package} is not installed: building it, which takes some minutes"));
     run(cargo(root, ["install", "--locked", package]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{cargo, fuzz_targets, has, root, run, shown};
+
+    #[test]
+    fn a_command_is_shown_as_it_would_be_typed() {
+        let mut command = cargo(&root().unwrap(), ["test", "--doc"]);
+        command.env("OMP_NUM_THREADS", "1");
+        assert_eq!(shown(&command), "cargo test --doc");
+    }
+
+    #[test]
+    fn what_fails_is_an_error_and_what_is_not_installed_is_not_there() {
+        let root = root().unwrap();
+        let error = run(cargo(&root, ["no-such-command"])).unwrap_err().to_string();
+        assert!(error.starts_with("`cargo no-such-command` failed"), "{error}");
+        assert!(!has(&root, "no-such-command") && has(&root, "fmt"));
+    }
+
+    #[test]
+    fn fuzz_targets_are_found_in_every_crate() {
+        let root = tempfile::tempdir().unwrap();
+        for (package, file) in [("b", "team.rs"), ("a", "run.rs"), ("a", "notes.md")] {
+            let folder = root.path().join(package).join("fuzz/fuzz_targets");
+            fs_err::create_dir_all(&folder).unwrap();
+            fs_err::write(folder.join(file), "").unwrap();
+        }
+        let found = fuzz_targets(root.path()).unwrap();
+        let found: Vec<_> = found.iter().map(|(folder, name)| (folder.file_name().unwrap(), name.as_str())).collect();
+        assert_eq!(found, [("a".as_ref(), "run"), ("b".as_ref(), "team")]);
+    }
+}
