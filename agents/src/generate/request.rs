@@ -20,6 +20,11 @@ impl std::fmt::Display for PolicyId {
     }
 }
 
+/// Names one request on a device; no two are alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RequestId(pub u64);
+
 /// The key of a request's random numbers: a token depends on this key and its position, and on nothing else that runs.
 ///
 /// `seed` is that of the run; `request` is the path of the call in the run (task → episode → agent → turn → call) hashed to
@@ -113,6 +118,15 @@ pub struct GenerateResponse {
     pub cached_prompt_tokens: usize,
     /// Where the time went.
     pub timings: Timings,
+}
+
+/// News of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum GenerateEvent {
+    /// A token of a request that streams.
+    Token(SampledToken),
+    /// The end of the request; nothing follows.
+    Done(Result<GenerateResponse, GenerateError>),
 }
 
 /// Why a request gave no answer. Each concerns this request only.
