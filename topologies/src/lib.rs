@@ -9,6 +9,7 @@ pub mod dependency;
 pub mod expr;
 mod lower;
 mod profiles;
+pub mod schema;
 pub mod source;
 pub mod spec;
 pub mod team;

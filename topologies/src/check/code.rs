@@ -89,6 +89,10 @@ codes! {
     BadSchema = "bad-schema",
     /// Replicas, a map or a list input without a bound.
     Unbounded = "unbounded",
+    /// A preset that does not exist.
+    UnknownPreset = "unknown-preset",
+    /// A file or folder that is named but not there.
+    MissingFile = "missing-file",
     /// A MARFT profile list that is not well-formed.
     BadProfile = "bad-profile",
 }

@@ -9,7 +9,7 @@ mod cycles;
 mod ends;
 mod excerpt;
 mod expressions;
-pub(crate) mod names;
+pub mod names;
 mod ports;
 mod problem;
 mod reach;
@@ -21,7 +21,6 @@ mod variables;
 mod visible;
 mod window;
 
-use std::collections::HashSet;
 use std::path::Path;
 
 pub use code::Code;
@@ -29,7 +28,7 @@ pub use problem::Problem;
 pub use report::{CheckReport, Report};
 
 use crate::lower::{self, Loader};
-use crate::source::{FileId, Span};
+use crate::source::Span;
 use crate::team::Team;
 use crate::worst_case::{WorstCase, worst_case};
 
@@ -85,7 +84,7 @@ fn read(path: &Path) -> Result<String, Report> {
         let message = format!("the catalog has no team `{entry}`");
         return text.ok_or_else(|| fail(Code::DanglingReference, message, "`marft catalog` lists what there is"));
     }
-    lower::read_file(path).map_err(|fault| {
+    crate::spec::read::read_file(path).map_err(|fault| {
         fail(
             Code::Unreadable,
             format!("cannot read the team: {fault}"),
@@ -104,13 +103,16 @@ fn build(source: &str, name: &str) -> Result<(Team, crate::source::Sources), Rep
     let mut built = None;
     if let Some(spec) = spec {
         let (mut team, found) = lower::lower(&spec, Span::new(file, 0..0), &mut loader);
-        problems.extend(found);
+        // A team whose members could not be read is not empty.
+        let unread = !problems.is_empty();
+        problems.extend(found.into_iter().filter(|problem| !unread || problem.code != Code::EmptyTeam));
         problems.extend(inspect(&mut team));
         built = Some(team);
     }
     match built {
         Some(team) if problems.is_empty() => Ok((team, loader.sources)),
-        _ => Err(Report { sources: loader.sources, problems: settle(problems) }),
+        // Replicas and copies of a team repeat a problem; the report says it once.
+        _ => Err(Report::new(loader.sources, problems)),
     }
 }
 
@@ -130,16 +132,5 @@ fn inspect(team: &mut Team) -> Vec<Problem> {
     window::check(team, &mut problems);
     team.worst_case = worst_case(team);
     budgets::check(team, &mut problems);
-    problems
-}
-
-/// Sorts by place; replicas and copies of a team repeat a problem, which is said once.
-fn settle(mut problems: Vec<Problem>) -> Vec<Problem> {
-    let mut seen = HashSet::new();
-    problems.retain(|problem| {
-        let Span { file: FileId(file), start, .. } = problem.span;
-        seen.insert((problem.code, file, start, problem.message.clone()))
-    });
-    problems.sort_by_key(|problem| (problem.span.file, problem.span.start, problem.span.end));
     problems
 }

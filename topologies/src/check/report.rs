@@ -1,5 +1,6 @@
 //! What a check found, for people and for programs.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode};
@@ -29,6 +30,18 @@ pub struct CheckReport {
 }
 
 impl Report {
+    /// Puts problems in order of place; what is repeated is said once.
+    pub fn new(sources: Sources, mut problems: Vec<Problem>) -> Self {
+        problems.iter_mut().for_each(|problem| problem.narrow(&sources));
+        let mut seen = HashSet::new();
+        problems.retain(|problem| {
+            let place = (problem.span.file, problem.span.start);
+            seen.insert((problem.code, place, problem.message.clone()))
+        });
+        problems.sort_by_key(|problem| (problem.span.file, problem.span.start, problem.span.end));
+        Self { sources, problems }
+    }
+
     /// The problems in order of place.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
@@ -52,6 +65,7 @@ impl Report {
         for problem in self.problems.iter().take(SHOWN) {
             // Writing to a string cannot fail; a source that cannot be read leaves its excerpt out.
             let _ = handler.render_report(&mut text, &Shown { problem, sources: &self.sources });
+            text.push('\n');
         }
         if let Some(more) = self.problems.len().checked_sub(SHOWN).filter(|more| *more > 0) {
             text.push_str(&format!("… and {more} more\n"));

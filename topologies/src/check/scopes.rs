@@ -144,7 +144,7 @@ impl View<'_> {
     pub(super) fn unknown(&self, name: &str, span: Span) -> Problem {
         let (head, field) = name.split_once('.').map_or((name, None), |(head, field)| (head, Some(field)));
         let message = format!("unknown variable `{name}`");
-        let problem = |help: String| Problem::new(Code::UnknownVariable, message, span).help(help);
+        let problem = |help: String| Problem::new(Code::UnknownVariable, message, span).help(help).at_word(name);
         if let (Some(field), Some(node)) = (field, self.neighbour(head)) {
             let ports = self.team().ports(node);
             return problem(match nearest(field, ports.iter().map(String::as_str)) {

@@ -3,7 +3,7 @@
 use super::Problem;
 use super::scopes::{Given, Spaces, View};
 use crate::expr::Names as _;
-use crate::source::{Span, Spanned};
+use crate::source::Spanned;
 use crate::team::{NodeKind, Op, Team};
 use crate::template::Template;
 
@@ -53,11 +53,6 @@ fn names(view: &View<'_>, template: &Spanned<Template>, problems: &mut Vec<Probl
             Some(field) if view.field(name, field).is_none() => format!("{name}.{field}"),
             _ => continue,
         };
-        problems.push(view.unknown(&unknown, within(template, &unknown)));
+        problems.push(view.unknown(&unknown, template.span));
     }
-}
-
-/// The whole template; the report underlines its first line.
-fn within(template: &Spanned<Template>, _name: &str) -> Span {
-    template.span
 }

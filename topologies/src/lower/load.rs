@@ -1,22 +1,15 @@
-//! Files: reading, bounding and parsing them, and following `use`.
+//! Files inside files: following `use`, each read once.
 
 use std::collections::HashMap;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use toml::de::{DeTable, DeValue};
-
 use super::Lowering;
 use crate::check::{Code, Problem};
-use crate::source::{FileId, Sources, Span, Spanned};
-use crate::spec::read::{Reader, Value};
+use crate::source::{FileId, Sources, Spanned};
+use crate::spec::read::{read_document, read_file};
 use crate::spec::{SubteamSpec, TeamSpec};
 
-/// Most bytes of one file.
-const MAX_FILE_BYTES: usize = 64 << 20;
-/// Most dots in one key: deeper documents are refused before they are built, because taking them apart recurses.
-const MAX_KEY_DOTS: usize = 32;
 /// Most files inside files.
 const MAX_FILES_DEEP: usize = 8;
 
@@ -30,101 +23,8 @@ pub(crate) struct Loader {
 impl Loader {
     /// Parses one file that is already in memory.
     pub(crate) fn parse(&mut self, name: &str, text: &str) -> (FileId, Option<TeamSpec>, Vec<Problem>) {
-        let file = self.sources.add(name, text);
-        let (spec, problems) = parse(file, text);
-        (file, spec, problems)
+        read_document(&mut self.sources, name, text)
     }
-}
-
-/// Reads a file, refusing what is too large, is no regular text, or cannot be read.
-pub(crate) fn read_file(path: &Path) -> Result<String, String> {
-    let file = fs_err::File::open(path).map_err(|error| error.to_string())?;
-    let mut bytes = Vec::new();
-    let limit = MAX_FILE_BYTES as u64 + 1;
-    file.take(limit).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() > MAX_FILE_BYTES {
-        return Err(format!("the file is larger than {} MiB", MAX_FILE_BYTES >> 20));
-    }
-    String::from_utf8(bytes).map_err(|error| format!("byte {} is not UTF-8", error.utf8_error().valid_up_to()))
-}
-
-fn parse(file: FileId, text: &str) -> (Option<TeamSpec>, Vec<Problem>) {
-    if text.len() > MAX_FILE_BYTES {
-        let message = format!("the file is larger than {} MiB", MAX_FILE_BYTES >> 20);
-        return (
-            None,
-            vec![Problem::new(Code::Unreadable, message, Span::new(file, 0..0)).help("split it with `use`")],
-        );
-    }
-    if let Some(at) = deep_key(text) {
-        let problem = Problem::new(
-            Code::TooDeep,
-            format!("a key has more than {MAX_KEY_DOTS} dots"),
-            Span::new(file, at..at + 1),
-        );
-        return (None, vec![problem.help("flatten the inner teams")]);
-    }
-    let (document, errors) = DeTable::parse_recoverable(text);
-    let mut problems = Vec::new();
-    let mut broken = false;
-    let more = errors.len().saturating_sub(1);
-    for error in &errors {
-        let span = Span::new(file, error.span().unwrap_or(0..0));
-        if error.message() == "duplicate key" {
-            let written = text.get(span.start as usize..span.end as usize).unwrap_or_default();
-            let problem =
-                Problem::new(Code::DuplicateId, format!("the name `{}` is given twice", shorten(written)), span);
-            problems.push(problem.help("rename or remove one of the two"));
-        } else if !broken {
-            broken = true;
-            let problem = Problem::new(Code::Syntax, format!("not valid TOML: {}", error.message().trim()), span);
-            problems.push(problem.help(match more {
-                0 => "fix this first; nothing else was checked".to_owned(),
-                _ => format!("fix this first; nothing else was checked ({more} more like it)"),
-            }));
-        }
-    }
-    if broken {
-        problems.retain(|problem| problem.code == Code::Syntax);
-        return (None, problems);
-    }
-    let span = Span::new(file, document.span());
-    let table = DeValue::Table(document.into_inner());
-    let mut reader = Reader::new(file);
-    let spec = TeamSpec::read_document(Value { value: &table, span: Span { end: span.start, ..span } }, &mut reader);
-    problems.extend(reader.into_problems());
-    (spec, problems)
-}
-
-/// Where a key has too many dots, if anywhere.
-fn deep_key(text: &str) -> Option<usize> {
-    use toml_parser::lexer::TokenKind;
-    let mut dots = 0;
-    for token in toml_parser::Source::new(text).lex() {
-        match token.kind() {
-            TokenKind::Dot => {
-                dots += 1;
-                if dots > MAX_KEY_DOTS {
-                    return Some(token.span().start());
-                }
-            }
-            TokenKind::Newline
-            | TokenKind::Comma
-            | TokenKind::Equals
-            | TokenKind::LeftCurlyBracket
-            | TokenKind::LeftSquareBracket => dots = 0,
-            _ => {}
-        }
-    }
-    None
-}
-
-fn shorten(text: &str) -> String {
-    let mut short: String = text.chars().take(40).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
 }
 
 impl Lowering<'_> {

@@ -15,7 +15,7 @@ mod training;
 
 use std::collections::HashSet;
 
-pub(crate) use load::{Loader, read_file};
+pub(crate) use load::Loader;
 
 use crate::check::{Code, Problem};
 use crate::source::{Span, Spanned};

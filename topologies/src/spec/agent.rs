@@ -5,9 +5,9 @@ use serde::Serialize;
 use toml::de::DeValue;
 
 use super::read::{Read, Reader, Value};
-use super::table::table;
 use super::{Context, Json, Named, NodeSpec, ParseErrorWord, PortType, UnparseableWord};
 use crate::source::Spanned;
+use crate::table;
 
 table! {
     /// An agent.

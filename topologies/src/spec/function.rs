@@ -4,12 +4,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::read::{Fields, ReadFields, Reader};
-use super::table::table;
 use super::{Canonical, Named, NodeSpec, OpWord, PortType, RankWord, SelectWord, Tie};
 use crate::source::Spanned;
+use crate::table;
 
 /// A function.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct FunctionSpec {
     /// What every node has.
     #[serde(flatten)]

@@ -5,9 +5,9 @@ use serde::Serialize;
 use toml::de::DeValue;
 
 use super::read::{Read, Reader, Value};
-use super::table::table;
 use super::{BudgetSpec, KeepWord, Named, OrderWord};
 use crate::source::Spanned;
+use crate::table;
 
 table! {
     /// What every node has.
@@ -127,7 +127,7 @@ pub enum JoinSpec {
     Count(u32),
 }
 
-super::keyword::keywords! {
+crate::keywords! {
     /// The words of `join`.
     JoinWord {
         /// Wait for every in-edge.

@@ -1,6 +1,7 @@
 //! Closed sets of words (`tie = "first"`), written once: the enum, its spelling, its schema and its reader.
 
 /// Declares an enum whose variants are words of the file format.
+#[macro_export]
 macro_rules! keywords {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$meta])*
@@ -36,5 +37,3 @@ macro_rules! keywords {
         }
     };
 }
-
-pub(crate) use keywords;

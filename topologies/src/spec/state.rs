@@ -1,7 +1,7 @@
 //! State variables, memories and budgets as typed.
 
-use super::table::table;
 use super::{Evict, Json, MemoryIndex, MemoryKind, OutcomeWord, PortType, Scope};
+use crate::table;
 
 table! {
     /// A state variable.

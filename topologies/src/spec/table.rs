@@ -5,7 +5,8 @@
 //! into the same table.
 
 /// Declares a struct that is read from a table. `key: Type;` or `field = "key": Type;`, with `, required` when the key
-/// must be present.
+/// must be present. The crate that uses it needs `serde` (with `derive`) and `schemars`.
+#[macro_export]
 macro_rules! table {
     ($(#[$meta:meta])* $name:ident {
         $(+ $(#[$part_doc:meta])* $part:ident : $part_ty:ty;)*
@@ -36,8 +37,8 @@ macro_rules! table {
                 Self {
                     $($part: <$part_ty as $crate::spec::read::ReadFields>::read_fields(fields, reader),)*
                     $($field: {
-                        let key = $crate::spec::table::key!($field $(, $key)?);
-                        $crate::spec::table::take!(fields, reader, key $(, $required)?)
+                        let key = $crate::__key!($field $(, $key)?);
+                        $crate::__take!(fields, reader, key $(, $required)?)
                     }),*
                 }
             }
@@ -45,7 +46,9 @@ macro_rules! table {
     };
 }
 
-macro_rules! key {
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __key {
     ($field:ident) => {
         stringify!($field)
     };
@@ -54,7 +57,9 @@ macro_rules! key {
     };
 }
 
-macro_rules! take {
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __take {
     ($fields:ident, $reader:ident, $key:ident) => {
         $fields.take($key, $reader)
     };
@@ -62,5 +67,3 @@ macro_rules! take {
         $fields.take_required($key, $reader)
     };
 }
-
-pub(crate) use {key, table, take};

@@ -1,12 +1,11 @@
 //! The whole file, sub-teams, and policies.
 
-use super::read::{Read, Reader, Value};
-use super::table::table;
 use super::{
     AgentSpec, BudgetSpec, CreditSpec, EdgeSpec, FunctionSpec, LoopSpec, MemorySpec, Named, NodeSpec, PolicyWord,
     PortType, RewardSpec, RoundsSpec, SamplingSpec, TopicSpec, VariableSpec,
 };
 use crate::source::Spanned;
+use crate::table;
 
 table! {
     /// A team file.
@@ -111,12 +110,5 @@ table! {
         key_env: String;
         /// Scripted: the replies, taken in turn.
         replies: Vec<Spanned<String>>;
-    }
-}
-
-impl TeamSpec {
-    /// Reads a parsed document.
-    pub(crate) fn read_document(document: Value<'_, '_>, reader: &mut Reader) -> Option<Self> {
-        Self::read(document, reader)
     }
 }

@@ -1,8 +1,8 @@
 //! Rewards and credit as typed.
 
-use super::table::table;
 use super::{AttachPoint, CreditGroup, CreditRule};
 use crate::source::Spanned;
+use crate::table;
 
 table! {
     /// A named reward term.

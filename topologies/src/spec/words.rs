@@ -1,6 +1,6 @@
 //! The closed sets of words of the team file.
 
-use super::keyword::keywords;
+use crate::keywords;
 
 keywords! {
     /// The type of an output, field, variable or task field.

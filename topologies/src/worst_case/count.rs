@@ -78,7 +78,8 @@ fn acting(team: &Team, id: NodeId) -> u64 {
     node.when.as_ref().and_then(|when| rounds_acting(team, id, when)).map_or(u64::from(rounds), u64::from)
 }
 
-/// In how many rounds a condition on `round` (or on nothing) holds; `None` when it looks at anything else.
+/// In how many rounds a condition on `round` (or on nothing) holds; `None` when it looks at anything else
+/// or has no value.
 pub(crate) fn rounds_acting(team: &Team, id: NodeId, when: &Guard) -> Option<u32> {
     let rounds = team.block(team.node(id).block).rounds.max;
     let references = when.expression().program().references();
@@ -87,9 +88,10 @@ pub(crate) fn rounds_acting(team: &Team, id: NodeId, when: &Guard) -> Option<u32
     }
     let holds = |round: u32| {
         let scope = Scope::from_iter([("round".to_owned(), round.into()), ("rounds".to_owned(), rounds.into())]);
-        matches!(when.holds(&scope), Ok(true))
+        when.holds(&scope).ok()
     };
-    Some((0..rounds).filter(|round| holds(*round)).count() as u32)
+    let held: Option<Vec<bool>> = (0..rounds).map(holds).collect();
+    held.map(|held| held.into_iter().filter(|holds| *holds).count() as u32)
 }
 
 /// One decision and the most expensive targets it may set off.

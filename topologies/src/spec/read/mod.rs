@@ -1,8 +1,38 @@
 //! The spanned walk over a parsed TOML document: reports every problem and carries on, where serde stops at the first.
+//!
+//! Any configuration file can be read this way: declare its tables with [`table!`](crate::table!), its closed sets of
+//! words with [`keywords!`](crate::keywords!), and call [`read_document`].
+//!
+//! ```
+//! use marft_topologies::check::Report;
+//! use marft_topologies::source::Sources;
+//! use marft_topologies::spec::read::read_document;
+//!
+//! marft_topologies::table! {
+//!     /// How to train.
+//!     TrainSpec {
+//!         /// Learning rate.
+//!         lr: f64, required;
+//!         /// Number of steps.
+//!         steps: u32;
+//!     }
+//! }
+//!
+//! let mut sources = Sources::default();
+//! let (_, spec, problems) = read_document::<TrainSpec>(&mut sources, "run.toml", "lr = 1e-4\nstep = 3\n");
+//! assert_eq!(spec.and_then(|spec| spec.lr).map(|lr| lr.value), Some(1e-4));
+//! let report = Report::new(sources, problems);
+//! assert_eq!(report.problems()[0].message, "unknown key `step`");
+//! assert_eq!(report.problems()[0].help.as_deref(), Some("did you mean `steps`?"));
+//! ```
+
+mod document;
 
 use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
+
+pub use document::{read_document, read_file};
 
 use crate::check::names::nearest;
 use crate::check::{Code, Problem};
