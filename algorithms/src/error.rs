@@ -7,6 +7,7 @@ use crate::advantage::AdvantageError;
 use crate::credit::CreditError;
 use crate::loss::LossError;
 use crate::order::OrderError;
+use crate::preset::PresetError;
 use crate::trajectory::TrajectoryError;
 use crate::tree::TreeError;
 
@@ -29,6 +30,9 @@ pub enum Error {
     /// A loss cannot be computed.
     #[error(transparent)]
     Loss(#[from] LossError),
+    /// The settings name or describe no algorithm.
+    #[error(transparent)]
+    Preset(#[from] PresetError),
     /// Branches cannot be packed into a tree.
     #[error(transparent)]
     Tree(#[from] TreeError),

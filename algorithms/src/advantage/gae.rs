@@ -142,24 +142,43 @@ pub(super) fn scan<F: Real>(chain: &Chain<F>, value: &[F], config: &GaeConfig) -
     // Of the run of skipped elements between here and the next element in the loss.
     let (mut skipped_reward, mut skipped_border) = (0.0, Boundary::Token);
     let mut finite = true;
-    for i in (0..n).rev() {
-        if boundary[i].closes() {
-            next_value =
-                if boundary[i] == Boundary::Truncated { bootstraps.next().map_or(0.0, |b| b.wide()) } else { 0.0 };
+    let mut i = n;
+    while i > 0 {
+        i -= 1;
+        let border = boundary[i];
+        // Two tokens of one action at once: what A_i waits for is then two elements away, and the scan twice as fast.
+        if i > 0
+            && (border, boundary[i - 1], skipped_border) == (Boundary::Token, Boundary::Token, Boundary::Token)
+            && in_loss[i]
+            && in_loss[i - 1]
+        {
+            let (v, before) = (value[i].wide(), value[i - 1].wide());
+            let delta = reward[i].wide() + skipped_reward + discount[0] * next_value - v;
+            let delta_before = reward[i - 1].wide() + discount[0] * v - before;
+            let a = delta + carry[0] * next_advantage;
+            let a_before = (delta_before + carry[0] * delta) + carry[0] * carry[0] * next_advantage;
+            (advantage[i], returns[i]) = (F::narrow(a), F::narrow(a + v));
+            (advantage[i - 1], returns[i - 1]) = (F::narrow(a_before), F::narrow(a_before + before));
+            finite &= a.is_finite() & a_before.is_finite();
+            (next_value, next_advantage, skipped_reward) = (before, a_before, 0.0);
+            i -= 1;
+            continue;
+        }
+        if border.closes() {
+            next_value = if border == Boundary::Truncated { bootstraps.next().map_or(0.0, |b| b.wide()) } else { 0.0 };
             next_advantage = 0.0;
             (skipped_reward, skipped_border) = (0.0, Boundary::Token);
         }
         if !in_loss[i] {
             skipped_reward += reward[i].wide();
-            skipped_border = skipped_border.max(boundary[i]);
+            skipped_border = skipped_border.max(border);
             continue;
         }
-        let border = boundary[i].max(skipped_border) as usize;
+        let border = border.max(skipped_border) as usize;
         let v = value[i].wide();
         let delta = reward[i].wide() + skipped_reward + discount[border] * next_value - v;
         let a = delta + carry[border] * next_advantage;
-        advantage[i] = F::narrow(a);
-        returns[i] = F::narrow(a + v);
+        (advantage[i], returns[i]) = (F::narrow(a), F::narrow(a + v));
         finite &= a.is_finite();
         (next_value, next_advantage) = (v, a);
         (skipped_reward, skipped_border) = (0.0, Boundary::Token);

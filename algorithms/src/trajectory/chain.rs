@@ -93,6 +93,11 @@ impl<F: Real> Chain<F> {
         &self.turns
     }
 
+    /// Number of elements of each turn, in the loss or not: the sequences of a [`PolicyBatch`](crate::loss::PolicyBatch).
+    pub fn lengths(&self) -> Vec<usize> {
+        self.turns.iter().map(|turn| turn.range.len()).collect()
+    }
+
     /// The turns of each episode, as ranges into [`turns`](Self::turns).
     pub fn episodes(&self) -> impl Iterator<Item = Range<usize>> + '_ {
         let mut start = 0;

@@ -1,0 +1,61 @@
+//! Which settings an algorithm does not read: a key without effect is an error, never a silent no-op.
+
+use super::{AggregationName, Algorithm, CreditRule, Estimator, LossKind, ScheduleKind, ValueError};
+use crate::advantage::group::Std;
+use crate::advantage::normalise::Scope;
+
+impl Algorithm {
+    /// Why setting `key` would have no effect, if so.
+    pub(super) fn unread(&self, key: &str) -> Option<&'static str> {
+        use Estimator as E;
+        let estimator = self.estimator;
+        let divides = matches!(estimator, E::Grpo | E::DrMas | E::AtGrpo | E::Magrpo | E::Gigpo);
+        let ratio = matches!(self.loss, LossKind::PpoClip | LossKind::Gspo | LossKind::Decoupled);
+        let (read, reason) = match key {
+            "lambda_token" | "lambda_agent" | "lambda_step" => {
+                (self.needs_critic(), "only gae and joint have a lambda; use estimator = \"gae\"")
+            }
+            "gamma_token" | "gamma_agent" => (
+                matches!(estimator, E::Gae | E::MonteCarlo | E::ReinforcePp),
+                "this estimator discounts no tokens and no agents",
+            ),
+            "gamma_step" => (
+                matches!(estimator, E::Gae | E::Joint | E::MonteCarlo | E::ReinforcePp | E::Gigpo | E::Magrpo),
+                "this estimator sums rewards without discount",
+            ),
+            "std" => (divides, "this estimator divides by no group deviation; grpo does"),
+            "std_eps" => (divides && self.std != Std::None, "nothing is divided by a deviation"),
+            "scale_over" => (
+                estimator == E::Grpo && self.std != Std::None,
+                "only grpo chooses over which samples its deviation is taken",
+            ),
+            "step_weight" => (estimator == E::Gigpo, "only gigpo has a step part"),
+            "rae_decay" => (estimator == E::Rae, "only rae has a running baseline"),
+            "normalise_std" => (self.normalise_scale != Scope::None, "normalise_scale is none"),
+            "credit_discount" => (self.credit == CreditRule::StepDiscount, "only credit = \"step-discount\" reads it"),
+            "team_weight" => (self.credit == CreditRule::OwnTeamMix, "only credit = \"own-team-mix\" reads it"),
+            "clip_low" | "clip_high" => (ratio, "this loss does not clip the ratio"),
+            "dual_clip" => (self.loss == LossKind::PpoClip, "only loss = \"ppo-clip\" has a second bound"),
+            "ratio_min" | "ratio_max" => (self.loss == LossKind::Cispo, "only loss = \"cispo\" bounds its weight"),
+            "behaviour_cap" => (self.loss == LossKind::Decoupled, "only loss = \"decoupled\" has a behaviour weight"),
+            "max_completion_length" => (
+                self.aggregation == AggregationName::SeqMeanTokenSumNorm || self.overlong_buffer.is_some(),
+                "only aggregation = \"seq-mean-token-sum-norm\" and the overlong penalty read it; the limit of a turn is \
+                 max_tokens of its agent",
+            ),
+            "value_coef" | "value_clip" | "value_error" | "critic_learning_rate" => {
+                (self.needs_critic(), "this estimator has no critic; use estimator = \"gae\"")
+            }
+            "huber_delta" => {
+                (self.needs_critic() && self.value_error == ValueError::Huber, "only value_error = \"huber\" reads it")
+            }
+            "max_sampling_rounds" => (self.dynamic_sampling, "dynamic_sampling is off"),
+            "overlong_factor" => (self.overlong_buffer.is_some(), "overlong_buffer is not set"),
+            "update_interval" | "update_offset" => {
+                (self.schedule == ScheduleKind::Interval, "only schedule = \"interval\" reads it")
+            }
+            _ => return None,
+        };
+        (!read).then_some(reason)
+    }
+}
