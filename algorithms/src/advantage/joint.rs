@@ -22,7 +22,7 @@
 //! # Shapes, units, errors
 //!
 //! One advantage and one return per element, 0 outside the loss; returns on the first element of each step only, since
-//! only that value was used. Refuses what [`gae`](super::gae::gae) refuses.
+//! only that value was used. Refuses what `gae` refuses.
 //!
 //! # References
 //!

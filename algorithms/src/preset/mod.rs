@@ -1,7 +1,7 @@
 //! Presets: an algorithm by its name, with the settings of its paper, of TRL or of verl, and any override.
 //!
 //! A preset is a set of values for the flat settings of [`Algorithm`]. `defaults` chooses whose values: ours (`marft`),
-//! or those that the same name means to users of `trl` and `verl`. Overrides may use either vocabulary ([`names`]); an
+//! or those that the same name means to users of `trl` and `verl`. Overrides may use either vocabulary; an
 //! unknown key is refused with the nearest known one, and so is a key that the chosen algorithm would not read.
 //!
 //! | Preset | What it is | Flavours |

@@ -1,7 +1,7 @@
 //! Rescaling: more weight where the policy still explores, less where it is sure.
 //!
 //! Two public descriptions of the same training run (KAT-Dev-72B-Exp) disagree on what measures exploration: the
-//! model card says the [pass rate](pass_rate) of a group, the press text the [entropy](entropy) of a roll-out. Both are
+//! model card says the pass rate of a group ([`pass_rate`]), the press text the entropy of a roll-out ([`mod@entropy`]). Both are
 //! here; both multiply an advantage by a factor between [`Bounds::low`] and [`Bounds::high`] and never change its sign.
 
 pub mod entropy;
