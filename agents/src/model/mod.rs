@@ -22,6 +22,7 @@ pub mod random;
 mod rope;
 mod rope_config;
 mod safetensors;
+mod score;
 pub mod shapes;
 mod source;
 mod weight_file;
@@ -35,3 +36,6 @@ pub use pass::{Attend, RowAdapters, Rows};
 pub use projection::{Projection, Site};
 pub use safetensors::SafetensorsSource;
 pub use source::TensorSource;
+
+#[cfg(test)]
+mod tests;
