@@ -13,6 +13,8 @@ mod gguf;
 mod python_json;
 mod sentencepiece;
 mod specials;
+#[cfg(test)]
+mod tests;
 mod token_table;
 mod tokenizer;
 

