@@ -4,4 +4,12 @@
 //! everything that leaves it is plain data: token ids, log-probs, timings. The crate knows nothing of episodes, rewards or
 //! the ECS, and nothing of the algorithms that train its policies.
 
+pub mod critic;
+pub mod device;
+pub mod generate;
+pub mod lora;
 pub mod model;
+pub mod pretrained;
+mod tensor_file;
+pub mod text;
+pub mod train;

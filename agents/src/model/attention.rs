@@ -5,7 +5,7 @@ use tch::Tensor;
 use super::config::ModelConfig;
 use super::linear::Linear;
 use super::norm::RmsNorm;
-use super::pass::{Attend, RowAdapters, adapt};
+use super::pass::{Attend, RowAdapters, adapted};
 use super::projection::Site;
 use super::rope::Angles;
 
@@ -29,15 +29,16 @@ impl Attention {
         adapters: Option<&dyn RowAdapters>,
     ) -> Tensor {
         let (heads, kv_heads, d) = (config.heads as i64, config.kv_heads as i64, config.head_dim as i64);
-        let qkv = adapt(adapters, layer, Site::Qkv, x, self.qkv.forward(x)).view([-1, heads + 2 * kv_heads, d]);
-        let qk = qkv.narrow(1, 0, heads + kv_heads);
-        let value = qkv.narrow(1, heads + kv_heads, kv_heads);
-        let qk = match &self.head_norm {
-            Some(norm) => angles.rotate(&norm.forward(&qk)),
-            None => angles.rotate(&qk),
+        let qkv = adapted(adapters, layer, Site::Qkv, x, &self.qkv).view([-1, heads + 2 * kv_heads, d]);
+        let (query, key, value) = match &self.head_norm {
+            None => angles.split(&qkv, heads, kv_heads),
+            Some(norm) => {
+                let parts = qkv.split_with_sizes([heads + kv_heads, kv_heads], 1);
+                let (query, key, _) = angles.split(&norm.forward(&parts[0]), heads, kv_heads);
+                (query, key, parts[1].shallow_clone())
+            }
         };
-        let (query, key) = (qk.narrow(1, 0, heads), qk.narrow(1, heads, kv_heads));
         let mixed = attend.attend(layer, &query, &key, &value, config.layer_window(layer), config.query_scale);
-        adapt(adapters, layer, Site::Output, &mixed, self.output.forward(&mixed))
+        adapted(adapters, layer, Site::Output, &mixed, &self.output)
     }
 }

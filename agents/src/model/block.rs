@@ -32,8 +32,9 @@ impl Block {
     ) -> Tensor {
         let normed = self.attention_norm.forward(x);
         let mixed = self.attention.forward(config, layer, &normed, angles, attend, adapters);
-        let x = x + normalised(self.attention_post_norm.as_ref(), mixed);
-        let inner = self.mlp.forward(layer, &self.mlp_norm.forward(&x), adapters);
+        let mixed = normalised(self.attention_post_norm.as_ref(), mixed);
+        let (x, normed) = self.mlp_norm.forward_sum(x, &mixed);
+        let inner = self.mlp.forward(layer, &normed, adapters);
         x + normalised(self.mlp_post_norm.as_ref(), inner)
     }
 }

@@ -7,7 +7,7 @@ use super::config::ModelConfig;
 use super::error::ModelError;
 use super::linear::Linear;
 use super::norm::RmsNorm;
-use super::pass::{Attend, RowAdapters, Rows, adapt};
+use super::pass::{Attend, RowAdapters, Rows, adapted};
 use super::projection::Site;
 use super::rope::{Angles, Rope};
 
@@ -108,10 +108,9 @@ impl Decoder {
 
     /// Rotation angles for `positions` \[n\], to be shared by all blocks of a pass.
     pub fn angles(&self, positions: &Tensor) -> PassAngles {
-        let kind = self.placement.kind;
         PassAngles {
-            whole: self.rope.angles(positions, kind),
-            local: self.local_rope.as_ref().map(|rope| rope.angles(positions, kind)),
+            whole: self.rope.angles(positions),
+            local: self.local_rope.as_ref().map(|rope| rope.angles(positions)),
         }
     }
 
@@ -143,6 +142,6 @@ impl Decoder {
 
     /// Logits \[n, vocab\] in the compute type of `hidden` rows \[n, hidden\].
     pub fn logits(&self, hidden: &Tensor, adapters: Option<&dyn RowAdapters>) -> Tensor {
-        adapt(adapters, self.config.layers, Site::Head, hidden, self.head.forward(hidden))
+        adapted(adapters, self.config.layers, Site::Head, hidden, &self.head)
     }
 }

@@ -1,10 +1,11 @@
 //! The gated feed-forward part of a block.
 
+use marft_torch::rows::{Gate, gated};
 use tch::Tensor;
 
 use super::config::Activation;
 use super::linear::Linear;
-use super::pass::{RowAdapters, adapt};
+use super::pass::{RowAdapters, adapted};
 use super::projection::Site;
 
 /// `down(activation(gate(x)) · up(x))`.
@@ -17,14 +18,12 @@ pub(crate) struct Mlp {
 
 impl Mlp {
     pub(crate) fn forward(&self, layer: usize, x: &Tensor, adapters: Option<&dyn RowAdapters>) -> Tensor {
-        let gate_up = adapt(adapters, layer, Site::GateUp, x, self.gate_up.forward(x));
-        let width = gate_up.size()[1] / 2;
-        let gate = gate_up.narrow(1, 0, width);
+        let gate_up = adapted(adapters, layer, Site::GateUp, x, &self.gate_up);
         let gate = match self.activation {
-            Activation::Silu => gate.silu(),
-            Activation::GeluTanh => gate.gelu("tanh"),
+            Activation::Silu => Gate::Silu,
+            Activation::GeluTanh => Gate::GeluTanh,
         };
-        let inner = gate * gate_up.narrow(1, width, width);
-        adapt(adapters, layer, Site::Down, &inner, self.down.forward(&inner))
+        let inner = gated(&gate_up, gate).unwrap_or_else(|error| panic!("layer {layer}: {error}"));
+        adapted(adapters, layer, Site::Down, &inner, &self.down)
     }
 }

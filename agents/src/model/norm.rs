@@ -1,5 +1,6 @@
 //! RMSNorm with statistics in f32 whatever the compute type.
 
+use marft_torch::rows::{add_rms_norm, rms_norm};
 use tch::{Kind, Tensor};
 
 /// Root-mean-square normalisation over the last dimension.
@@ -28,8 +29,13 @@ impl RmsNorm {
 
     /// Normalises rows of the weight's shape; the result has the type of `x`.
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        let wide = x.to_kind(Kind::Float);
-        let scale = (wide.square().mean_dim(-1, true, Kind::Float) + self.eps).rsqrt();
-        (wide * scale * &self.weight).to_kind(x.kind())
+        rms_norm(x, &self.weight, self.eps)
+            .unwrap_or_else(|error| panic!("a norm met rows that are not its own: {error}"))
+    }
+
+    /// `sum = x + delta`, and the normalised sum.
+    pub(crate) fn forward_sum(&self, x: &Tensor, delta: &Tensor) -> (Tensor, Tensor) {
+        add_rms_norm(x, delta, &self.weight, self.eps)
+            .unwrap_or_else(|error| panic!("a norm met rows that are not its own: {error}"))
     }
 }

@@ -5,6 +5,7 @@
 
 use tch::Tensor;
 
+use super::linear::Linear;
 use super::projection::Site;
 
 /// The tokens of a pass.
@@ -37,11 +38,24 @@ pub trait RowAdapters {
     /// Adds to `out` \[n, out\], the product at `site` of `layer`, what the adapters make of its input `x` \[n, in\].
     /// The columns of `out` are those of [`Site::projections`] side by side.
     fn add(&self, layer: usize, site: Site, x: &Tensor, out: Tensor) -> Tensor;
+
+    /// The product of `linear` with the low-rank parts added: what a pass calls. An implementation that records gradients
+    /// replaces it by one that makes a single node of both.
+    fn linear(&self, layer: usize, site: Site, x: &Tensor, linear: &Linear) -> Tensor {
+        self.add(layer, site, x, linear.forward(x))
+    }
 }
 
-pub(crate) fn adapt(adapters: Option<&dyn RowAdapters>, layer: usize, site: Site, x: &Tensor, out: Tensor) -> Tensor {
+/// The product of `linear`, with what the adapters add where there are any.
+pub(crate) fn adapted(
+    adapters: Option<&dyn RowAdapters>,
+    layer: usize,
+    site: Site,
+    x: &Tensor,
+    linear: &Linear,
+) -> Tensor {
     match adapters {
-        Some(adapters) => adapters.add(layer, site, x, out),
-        None => out,
+        Some(adapters) => adapters.linear(layer, site, x, linear),
+        None => linear.forward(x),
     }
 }

@@ -4,9 +4,10 @@
 
 use std::f64::consts::TAU;
 
+use marft_torch::rows::split_rotate;
 use tch::{Device, Kind, Tensor};
 
-use super::config::{RopeConfig, RopeScaling};
+use super::config::{ModelConfig, RopeConfig, RopeScaling};
 
 /// The frequencies of one kind of layer.
 #[derive(Debug)]
@@ -15,11 +16,11 @@ pub(crate) struct Rope {
     amplitude: f64,
 }
 
-/// Cosine and sine for the rows of one pass, shared by every layer of a kind.
+/// Cosine and sine for the rows of one pass, f32 \[n, d/2\], shared by every layer of a kind.
 #[derive(Debug)]
 pub(crate) struct Angles {
     cos: Tensor,
-    signed_sin: Tensor,
+    sin: Tensor,
 }
 
 impl Rope {
@@ -33,23 +34,28 @@ impl Rope {
         Self { frequencies: Tensor::from_slice(&frequencies).to_device(device), amplitude }
     }
 
-    /// Angles for `positions` \[n\] in the compute type `kind`.
-    pub(crate) fn angles(&self, positions: &Tensor, kind: Kind) -> Angles {
-        let half = positions.to_kind(Kind::Float).unsqueeze(-1) * &self.frequencies;
-        let (cos, sin) = (half.cos() * self.amplitude, half.sin() * self.amplitude);
-        Angles {
-            cos: Tensor::cat(&[&cos, &cos], -1).unsqueeze(1).to_kind(kind),
-            signed_sin: Tensor::cat(&[&-&sin, &sin], -1).unsqueeze(1).to_kind(kind),
-        }
+    /// Angles for `positions` \[n\].
+    pub(crate) fn angles(&self, positions: &Tensor) -> Angles {
+        let angle = positions.to_kind(Kind::Float).unsqueeze(-1) * &self.frequencies;
+        Angles { cos: angle.cos() * self.amplitude, sin: angle.sin() * self.amplitude }
     }
 }
 
 impl Angles {
-    /// Rotates heads \[n, heads, d\].
-    pub(crate) fn rotate(&self, heads: &Tensor) -> Tensor {
-        let half = heads.size()[2] / 2;
-        let swapped = heads.roll([half], [2]);
-        (heads * &self.cos).addcmul(&swapped, &self.signed_sin)
+    /// Splits heads \[n, queries + keys + values, d\] into rotated queries and keys, and values as they are (maybe none).
+    pub(crate) fn split(&self, heads: &Tensor, queries: i64, keys: i64) -> (Tensor, Tensor, Tensor) {
+        split_rotate(heads, &self.cos, &self.sin, queries, keys)
+            .unwrap_or_else(|error| panic!("a rotation met heads that are not its own: {error}"))
+    }
+}
+
+impl ModelConfig {
+    /// What `scaling` divides each frequency of the whole-context rope by.
+    pub(crate) fn rope_factors(&self, scaling: RopeScaling) -> Vec<f64> {
+        let plain = RopeConfig { theta: self.rope.theta, scaling: None };
+        let stretched = RopeConfig { theta: self.rope.theta, scaling: Some(scaling) };
+        let pairs = frequencies(plain, self.head_dim).into_iter().zip(frequencies(stretched, self.head_dim));
+        pairs.map(|(plain, stretched)| plain / stretched).collect()
     }
 }
 

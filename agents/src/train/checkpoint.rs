@@ -1,0 +1,131 @@
+//! What a policy needs to go on training bit for bit: its adapter in PEFT format, and the optimiser's state beside it.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use tch::{Kind, Tensor};
+
+use super::error::TrainError;
+use super::optimizer::{Optimizer, OptimizerConfig};
+use super::policy::Policy;
+use super::table::PolicyTable;
+use crate::critic::CriticId;
+use crate::generate::PolicyId;
+use crate::lora::{load_adapter, save_adapter};
+use crate::model::Decoder;
+use crate::tensor_file::{self, ReadError, TensorFile};
+
+/// Name of the optimiser's state in a policy's folder.
+pub(super) const OPTIMIZER_STATE: &str = "optimizer.safetensors";
+/// Name of a critic's weights and state in its folder.
+pub(super) const CRITIC_STATE: &str = "critic.safetensors";
+
+impl PolicyTable {
+    /// Writes a policy's adapter, and its optimiser's state if it has one, into `folder`. Gradients that wait for an update
+    /// are not part of it. A policy without an adapter is its base, or lives in it, and has no files of its own.
+    pub fn save(&self, id: PolicyId, folder: &Path, base: Option<&str>) -> Result<(), TrainError> {
+        let policy = self.policy(id)?;
+        if let Some(adapter) = policy.adapter() {
+            // The state first: a folder with an adapter in it is then complete.
+            if let Some(optimizer) = &policy.optimizer {
+                let version = [("version".to_owned(), policy.version.to_string())];
+                write_state(&folder.join(OPTIMIZER_STATE), optimizer, &[], version)?;
+            }
+            save_adapter(adapter, folder, base)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the adapter in `folder` under `id`, in place of a policy of that name if there is one. With `optimizer` it goes
+    /// on training from the state beside it, or from none if there is no such file.
+    pub fn load(
+        &mut self,
+        id: PolicyId,
+        folder: &Path,
+        optimizer: Option<OptimizerConfig>,
+        decoder: &Decoder,
+    ) -> Result<(), TrainError> {
+        let adapter = load_adapter(folder, decoder.config(), decoder.placement())?;
+        let mut policy = Policy::with_adapter(adapter, optimizer)?;
+        let path = folder.join(OPTIMIZER_STATE);
+        if let Some(optimizer) = policy.optimizer.as_mut().filter(|_| path.exists()) {
+            policy.version = read_state(&path, optimizer, &[])?;
+        }
+        self.policies.insert(id, policy);
+        Ok(())
+    }
+
+    /// Writes a critic's weights and its optimiser's state into `folder`.
+    pub fn save_critic(&self, id: CriticId, folder: &Path) -> Result<(), TrainError> {
+        let critic = self.critics.get(&id).ok_or(TrainError::UnknownCritic { critic: id.0, head: 0 })?;
+        write_state(&folder.join(CRITIC_STATE), &critic.optimizer, &critic.optimizer.parameters, [])
+    }
+
+    /// Reads them back into a critic made with the same settings.
+    pub fn load_critic(&mut self, id: CriticId, folder: &Path) -> Result<(), TrainError> {
+        let critic = self.critics.get_mut(&id).ok_or(TrainError::UnknownCritic { critic: id.0, head: 0 })?;
+        let weights: Vec<_> = critic.optimizer.parameters.iter().map(Tensor::shallow_clone).collect();
+        read_state(&folder.join(CRITIC_STATE), &mut critic.optimizer, &weights)?;
+        if let Some(adapter) = &mut critic.adapter {
+            adapter.refresh();
+        }
+        Ok(())
+    }
+}
+
+/// The tensors of a state file by name: moments and steps, and weights where they have no file of their own.
+fn named<'a>(optimizer: &'a Optimizer, weights: &'a [Tensor]) -> impl Iterator<Item = (String, &'a Tensor)> {
+    let lists = [("first", &optimizer.first), ("second", &optimizer.second), ("step", &optimizer.steps)];
+    let state = lists.into_iter().flat_map(|(list, tensors)| numbered(list, tensors));
+    state.chain(numbered("weight", weights))
+}
+
+fn numbered<'a>(list: &'static str, tensors: &'a [Tensor]) -> impl Iterator<Item = (String, &'a Tensor)> {
+    tensors.iter().enumerate().map(move |(index, tensor)| (format!("{list}.{index}"), tensor))
+}
+
+fn write_state(
+    path: &Path,
+    optimizer: &Optimizer,
+    weights: &[Tensor],
+    more: impl IntoIterator<Item = (String, String)>,
+) -> Result<(), TrainError> {
+    let tensors: Vec<_> = named(optimizer, weights).map(|(name, tensor)| (name, tensor.shallow_clone())).collect();
+    let mut metadata = HashMap::from([("updates".to_owned(), optimizer.updates.to_string())]);
+    metadata.extend(more);
+    tensor_file::write(path, &tensors, metadata)
+        .map_err(|error| TrainError::Checkpoint { path: path.to_owned(), reason: error.to_string() })
+}
+
+/// Fills `optimizer` and `weights`; returns the version of the policy, 0 if the file says none.
+fn read_state(path: &Path, optimizer: &mut Optimizer, weights: &[Tensor]) -> Result<u64, TrainError> {
+    let fault = |reason: String| TrainError::Checkpoint { path: path.to_owned(), reason };
+    let TensorFile { mut tensors, metadata } = tensor_file::read(path).map_err(|error| match error {
+        ReadError::Io(error) => fault(error.to_string()),
+        ReadError::Damaged(reason) => fault(reason),
+        ReadError::Format { tensor, dtype } => fault(format!("tensor `{tensor}` is stored as {dtype:?}, not f32")),
+    })?;
+    let number = |key: &str| match metadata.get(key) {
+        None => Ok(0),
+        Some(text) => text.parse::<u64>().map_err(|_| fault(format!("`{key}` is `{text}`, not a number"))),
+    };
+    let (updates, version) = (number("updates")?, number("version")?);
+    let mut pairs = Vec::new();
+    for (name, own) in named(optimizer, weights) {
+        let stored = tensors.remove(&name).ok_or_else(|| fault(format!("there is no tensor `{name}`")))?;
+        if stored.size() != own.size() || stored.kind() != Kind::Float {
+            let (found, expected) = (stored.size(), own.size());
+            return Err(fault(format!("tensor `{name}` is {:?} {found:?}, not f32 {expected:?}", stored.kind())));
+        }
+        pairs.push((own.detach(), stored));
+    }
+    if let Some(name) = tensors.keys().next() {
+        return Err(fault(format!("tensor `{name}` belongs to nothing here")));
+    }
+    // Only a file that fits as a whole changes anything.
+    for (mut own, stored) in pairs {
+        own.copy_(&stored);
+    }
+    optimizer.updates = updates;
+    Ok(version)
+}

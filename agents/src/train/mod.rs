@@ -1,0 +1,28 @@
+//! Scoring and training on a device: sequences of all policies in one pass, an optimiser per policy.
+//!
+//! Whoever holds a [`DeviceHandle`](crate::device::DeviceHandle) calls the methods in [`commands`]; they run on the device
+//! thread, on its [`PolicyTable`]. The very tensors that generation reads are updated: there is no weight sync.
+
+mod checkpoint;
+pub mod commands;
+mod error;
+mod forward;
+mod memory_plan;
+mod optimizer;
+mod pack;
+mod packed_attend;
+mod policy;
+mod schedule;
+mod sequence;
+mod table;
+#[cfg(test)]
+mod tests;
+mod values;
+
+pub use error::TrainError;
+pub use memory_plan::{MemoryError, MemoryPlan, PlanRequest};
+pub use optimizer::{Optimizer, OptimizerConfig, UpdateReport};
+pub use policy::{Policy, PolicySpec};
+pub use schedule::{Decay, Schedule};
+pub use sequence::{TrainSequence, micro_batches};
+pub use table::{LossFn, PassOptions, PassReport, PolicyTable, SequenceScores, TrainOutputs};
