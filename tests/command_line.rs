@@ -20,7 +20,15 @@ fn the_help_documents_the_exit_codes() {
 
 #[test]
 fn an_unknown_command_is_wrong_usage() {
-    insta::assert_snapshot!(Run::of(&mut marft(["trian"])), @r"
+    insta::assert_snapshot!(Run::of(&mut marft(["xyzzy"])), @r"
+    exit code: 2
+    ----- stdout -----
+    ----- stderr -----
+    error: unrecognized subcommand 'xyzzy'
+
+    Usage: marft [OPTIONS] <COMMAND>
+
+    For more information, try '--help'.
     ");
 }
 
@@ -32,11 +40,17 @@ fn no_command_at_all_shows_the_help() {
 }
 
 #[test]
-fn env_names_the_version_and_the_cache() {
+fn env_names_the_versions_and_the_cache() {
     let run = Run::of(marft(["env"]).env("XDG_CACHE_HOME", "/somewhere"));
     assert_eq!(run.code(), Some(0), "{run}");
-    assert!(run.stdout().starts_with(concat!("marft ", env!("CARGO_PKG_VERSION"), "\n")), "{run}");
-    assert!(run.stdout().contains("/somewhere/marft\n"), "{run}");
+    for line in [
+        concat!("marft          ", env!("CARGO_PKG_VERSION")),
+        "libtorch       2.11.0",
+        "cache          /somewhere/marft",
+        "default model  none: run `cargo xtask setup`",
+    ] {
+        assert!(run.stdout().lines().any(|shown| shown == line), "{line}: {run}");
+    }
 }
 
 #[test]
@@ -54,6 +68,11 @@ fn a_reader_who_leaves_is_no_error() {
 fn a_full_disk_is_an_error() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     insta::assert_snapshot!(Run::of(marft(["env"]).stdout(full)), @r"
+    exit code: 1
+    ----- stdout -----
+    ----- stderr -----
+    error: could not write to stdout
+      caused by: No space left on device (os error 28)
     ");
 }
 
