@@ -87,7 +87,7 @@ fn read(path: &Path) -> Result<String, Report> {
     crate::spec::read::read_file(path).map_err(|fault| {
         fail(
             Code::Unreadable,
-            format!("cannot read the team: {fault}"),
+            format!("cannot read `{name}`: {fault}"),
             "give the path of a team file, or `catalog:NAME`",
         )
     })

@@ -10,7 +10,7 @@ mod limits;
 use std::fmt;
 use std::sync::Arc;
 
-use cel::Program;
+use cel::{ParseErrors, Program};
 
 pub use context::{EvalError, Scope};
 pub(crate) use infer::{Names, infer};
@@ -28,7 +28,7 @@ impl Expression {
     /// Compiles an expression; the error is one line.
     pub fn compile(source: &str) -> Result<Self, String> {
         limits::check(source)?;
-        let program = Program::compile(source).map_err(|errors| first_line(&errors.to_string()))?;
+        let program = Program::compile(source).map_err(|errors| describe(&errors))?;
         limits::check_macros(program.expression())?;
         Ok(Self { source: source.into(), program: Arc::new(program) })
     }
@@ -94,6 +94,13 @@ fn kind(value: &serde_json::Value) -> PortType {
     }
 }
 
-fn first_line(message: &str) -> String {
-    message.lines().find(|line| !line.trim().is_empty()).unwrap_or("does not parse").trim().to_owned()
+/// The first thing the parser disliked, without its list of all that it would have liked.
+fn describe(errors: &ParseErrors) -> String {
+    let Some(first) = errors.errors.first() else { return "does not parse".to_owned() };
+    let message = first.msg.trim_start_matches("Syntax error: ");
+    let message = message.split(" expecting ").next().unwrap_or(message).lines().next().unwrap_or(message);
+    match first.pos {
+        (1, column) if column >= 0 => format!("{message} at character {}", column + 1),
+        _ => message.to_owned(),
+    }
 }

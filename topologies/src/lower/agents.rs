@@ -14,7 +14,7 @@ use crate::team::{Agent, Field, Find, MemoryId, NodeId, NodeKind, OnParseError, 
 use crate::template::Template;
 
 /// What never leaves an agent unless its file says otherwise.
-const THINKING: &str = "(?s)<think>.*?(</think>|$)";
+const THINKING: &str = "<think>.*?(</think>|$)";
 /// Most memory of one compiled regex.
 const REGEX_BYTES: usize = 1 << 20;
 /// Tool calls per turn when the file does not say.
@@ -129,7 +129,7 @@ impl Lowering<'_> {
         ids
     }
 
-    fn output(&mut self, body: &Body<'_>, spec: &AgentSpec) -> Output {
+    fn output(&mut self, body: &Body<'_>, spec: &Spanned<AgentSpec>) -> Output {
         let mut fields = Vec::new();
         let schema = spec.schema.as_ref().map(|schema| {
             self.json_schema(schema);
@@ -151,7 +151,7 @@ impl Lowering<'_> {
         let scratch = match &spec.scratch {
             Some(text) if text.is_empty() => None,
             Some(text) => self.regex(text, text.span),
-            None => RegexBuilder::new(THINKING).build().ok(),
+            None => self.regex(THINKING, spec.span),
         };
         Output { fields, schema, on_parse_error: self.on_parse_error(spec.on_parse_error.as_ref()), scratch }
     }
@@ -212,9 +212,15 @@ impl Lowering<'_> {
     }
 
     fn regex(&mut self, source: &str, span: Span) -> Option<regex::Regex> {
-        let built = RegexBuilder::new(source).size_limit(REGEX_BYTES).dot_matches_new_line(true).build();
-        match built {
-            Ok(regex) => Some(regex),
+        // Agents have the same few regexes, and compiling one costs far more than looking it up.
+        if let Some(known) = self.regexes.get(source) {
+            return Some(known.clone());
+        }
+        match RegexBuilder::new(source).size_limit(REGEX_BYTES).dot_matches_new_line(true).build() {
+            Ok(regex) => {
+                self.regexes.insert(source.to_owned(), regex.clone());
+                Some(regex)
+            }
             Err(error) => {
                 let text = error.to_string();
                 let fault = text.lines().last().unwrap_or_default().trim().trim_start_matches("error: ");

@@ -1,6 +1,6 @@
 //! Loops and routers: which nodes run together in rounds, and what a block puts out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::body::Body;
 use super::scope::{is_agent, parse_reference};
@@ -11,6 +11,9 @@ use crate::spec::{KeepWord, RoundsSpec, RoutesSpec, UnparseableWord};
 use crate::team::{
     Block, BlockId, BlockKind, Carries, Edge, EdgeOrigin, Keep, Node, NodeId, NodeKind, Routing, Unparseable,
 };
+
+/// Most loops inside loops of one team.
+const MAX_LEVELS: u32 = 32;
 
 impl Lowering<'_> {
     /// Rounds without what needs names; [`Self::block_ends`] adds that.
@@ -254,33 +257,48 @@ impl Lowering<'_> {
         }
     }
 
-    /// Loops that hold one another in a ring are reported and taken apart, so that everything after may climb blocks.
+    /// Loops that hold one another in a ring, or too many of them inside one another, are reported and taken apart, so
+    /// that everything after may climb blocks.
     fn break_nesting(&mut self, body: &Body<'_>) {
-        for start in body.first.index()..self.team.nodes.len() {
-            let mut seen = vec![NodeId::from(start)];
-            let mut node = NodeId::from(start);
-            if self.team.node(node).inner().is_none() {
-                continue;
-            }
-            while let Some(next) = self.team.block(self.team.node(node).block).node {
-                if seen.contains(&next) {
-                    let name = self.team.node(next).label.clone();
-                    let span = self.team.node(next).span;
-                    self.report(
-                        Code::BadCombination,
-                        format!("the loop `{name}` contains itself"),
-                        span,
-                        "remove it from the `nodes` of the loops inside it",
-                    );
-                    self.team.nodes[next.index()].block = body.settings.block;
-                    break;
+        let nodes = self.team.nodes.len();
+        // Levels of blocks around a node; 0 = not known yet.
+        let mut levels = vec![0_u32; nodes];
+        for start in (body.first.index()..nodes).map(NodeId::from) {
+            let mut path = Vec::new();
+            let mut walked = HashSet::new();
+            let mut node = start;
+            let known = loop {
+                if levels[node.index()] > 0 {
+                    break levels[node.index()];
                 }
-                seen.push(next);
-                node = next;
-                if next < body.first {
-                    break;
+                if !walked.insert(node) {
+                    let message = format!("the loop `{}` contains itself", self.team.node(node).label);
+                    let help = "remove it from the `nodes` of the loops inside it";
+                    self.report(Code::BadCombination, message, self.team.node(node).span, help);
+                    self.team.nodes[node.index()].block = body.settings.block;
+                    break 1;
+                }
+                path.push(node);
+                match self.team.block(self.team.node(node).block).node {
+                    Some(around) if around >= body.first => node = around,
+                    Some(_) | None => break 0,
+                }
+            };
+            for (above, node) in path.iter().rev().enumerate() {
+                levels[node.index()] = known + above as u32 + 1;
+                if levels[node.index()] > MAX_LEVELS {
+                    self.too_deep(body, *node);
+                    levels[node.index()] = 1;
                 }
             }
+        }
+    }
+
+    fn too_deep(&mut self, body: &Body<'_>, node: NodeId) {
+        self.team.nodes[node.index()].block = body.settings.block;
+        if !self.problems.iter().any(|problem| problem.code == Code::TooDeep) {
+            let message = format!("loops are nested more than {MAX_LEVELS} deep");
+            self.report(Code::TooDeep, message, self.team.node(node).span, "flatten the inner loops");
         }
     }
 

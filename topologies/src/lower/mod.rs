@@ -13,7 +13,7 @@ mod settings;
 mod state;
 mod training;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 pub(crate) use load::Loader;
 
@@ -38,6 +38,8 @@ pub(crate) struct Lowering<'l> {
     loader: &'l mut Loader,
     /// Files being expanded, outermost first: a file may not contain itself.
     open_files: Vec<String>,
+    policy_ids: HashMap<String, PolicyId>,
+    regexes: HashMap<String, regex::Regex>,
     /// Edges that exist, so that D stays boolean.
     edge_keys: HashSet<(NodeId, NodeId, u32, Option<String>, bool)>,
     /// Said once, not once per edge.
@@ -67,6 +69,8 @@ pub(crate) fn lower(spec: &TeamSpec, span: Span, loader: &mut Loader) -> (Team, 
         problems: Vec::new(),
         loader,
         open_files: Vec::new(),
+        policy_ids: HashMap::new(),
+        regexes: HashMap::new(),
         edge_keys: HashSet::new(),
         full: false,
     };
@@ -169,15 +173,14 @@ impl Lowering<'_> {
 
     /// The policy with this name, added as a local adapter at first use.
     fn policy_id(&mut self, name: &str) -> PolicyId {
-        match self.team.policies.iter().position(|policy| policy.name == name) {
-            Some(index) => PolicyId::from(index),
-            None => self.push_policy(Policy::adapter(name)),
-        }
+        self.policy_ids.get(name).copied().unwrap_or_else(|| self.push_policy(Policy::adapter(name)))
     }
 
     fn push_policy(&mut self, policy: Policy) -> PolicyId {
+        let id = PolicyId::from(self.team.policies.len());
+        self.policy_ids.insert(policy.name.clone(), id);
         self.team.policies.push(policy);
-        PolicyId::from(self.team.policies.len() - 1)
+        id
     }
 
     fn variable_id(&self, name: &str) -> Option<VariableId> {

@@ -136,7 +136,7 @@ impl Lowering<'_> {
         for (name, spec) in body.policies.iter().flat_map(|policies| policies.iter()) {
             let kind = self.policy_kind(spec, name.span);
             let policy = Policy { name: name.value.clone(), kind };
-            match self.team.policies.iter().find(|known| known.name == policy.name) {
+            match self.policy_ids.get(&policy.name).map(|id| self.team.policy(*id)) {
                 None => {
                     self.push_policy(policy);
                 }

@@ -15,9 +15,10 @@ const MAX_FILE_BYTES: usize = 64 << 20;
 /// Most dots in one key: deeper documents are refused before they are built, because taking them apart recurses.
 const MAX_KEY_DOTS: usize = 32;
 
-/// Reads a file, refusing what is too large, is no text, or cannot be read. The error is one line.
+/// Reads a file, refusing what is too large, is no text, or cannot be read. The error is one line that leaves naming
+/// the file to the caller.
 pub fn read_file(path: &Path) -> Result<String, String> {
-    let file = fs_err::File::open(path).map_err(|error| error.to_string())?;
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
     file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() > MAX_FILE_BYTES {
