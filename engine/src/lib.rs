@@ -5,9 +5,12 @@
 //! device threads of `marft-agents`, and what crosses the channel is plain data.
 
 pub mod checkpoint;
+pub mod environment;
 pub mod episode;
 pub mod evaluate;
 pub mod metrics;
 pub mod reward;
 pub mod seed;
 pub mod task;
+pub mod voice;
+pub mod world;

@@ -44,7 +44,8 @@ impl Seed {
 
     /// The `counter`-th random number of this node, uniform over all 64-bit integers.
     pub fn draw(self, counter: u64) -> u64 {
-        mix(mix(self.path ^ self.run.rotate_left(32)).wrapping_add(counter.wrapping_mul(0x9e37_79b9_7f4a_7c15)) ^ self.run)
+        mix(mix(self.path ^ self.run.rotate_left(32)).wrapping_add(counter.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+            ^ self.run)
     }
 
     /// A permutation of `0..length`: Fisher–Yates over this node's numbers.

@@ -161,7 +161,11 @@ impl Checkpoints {
                 Err(reason) => rejected.push(Rejected { folder, reason }),
             }
         }
-        if rejected.is_empty() { Ok(None) } else { Err(CheckpointError::AllDamaged { root: self.root.clone(), rejected }) }
+        if rejected.is_empty() {
+            Ok(None)
+        } else {
+            Err(CheckpointError::AllDamaged { root: self.root.clone(), rejected })
+        }
     }
 
     /// Removes all but the newest `keep` checkpoints and those in `protect`.

@@ -151,13 +151,20 @@ impl EpisodeRecord {
                 return Some(format!("turn {at}: `{}` speaks instead of `{}`", theirs.agent, mine.agent));
             }
             if mine.text != theirs.text {
-                return Some(format!("turn {at} of `{}`: says {:?} instead of {:?}", mine.agent, theirs.text, mine.text));
+                return Some(format!(
+                    "turn {at} of `{}`: says {:?} instead of {:?}",
+                    mine.agent, theirs.text, mine.text
+                ));
             }
         }
         for (mine, theirs) in self.segments.iter().zip(&other.segments) {
             let agent = &mine.agent;
             if let Some(at) = first_mismatch(&mine.ids, &theirs.ids) {
-                return Some(format!("token {at} of `{agent}`: {:?} instead of {:?}", theirs.ids.get(at), mine.ids.get(at)));
+                return Some(format!(
+                    "token {at} of `{agent}`: {:?} instead of {:?}",
+                    theirs.ids.get(at),
+                    mine.ids.get(at)
+                ));
             }
             if let Some(at) = first_mismatch(&mine.logprobs, &theirs.logprobs) {
                 return Some(format!(

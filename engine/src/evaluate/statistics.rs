@@ -42,11 +42,8 @@ pub fn mean<'a>(observations: impl IntoIterator<Item = (&'a str, f64)>) -> Optio
     let mean = sum / count as f64;
     let groups = clusters.len();
     let squares: f64 = clusters.values().map(|(sum, count)| (sum - mean * *count as f64).powi(2)).sum();
-    let standard_error = if groups < 2 {
-        0.0
-    } else {
-        (squares * groups as f64 / (groups as f64 - 1.0)).sqrt() / count as f64
-    };
+    let standard_error =
+        if groups < 2 { 0.0 } else { (squares * groups as f64 / (groups as f64 - 1.0)).sqrt() / count as f64 };
     let margin = student_t_975(groups.saturating_sub(1)) * standard_error;
     Some(Estimate {
         mean,
@@ -69,8 +66,16 @@ pub fn difference(before: &BTreeMap<String, f64>, after: &BTreeMap<String, f64>)
 fn student_t_975(degrees: usize) -> f64 {
     // scipy.stats.t.ppf(0.975, range(1, 11))
     const FEW: [f64; 10] = [
-        12.706_204_736_432_095, 4.302_652_729_696_142, 3.182_446_305_284_263, 2.776_445_105_197_793, 2.570_581_835_636_314,
-        2.446_911_851_144_969, 2.364_624_251_592_784, 2.306_004_135_204_166, 2.262_157_162_798_205, 2.228_138_851_964_938,
+        12.706_204_736_432_095,
+        4.302_652_729_696_142,
+        3.182_446_305_284_263,
+        2.776_445_105_197_793,
+        2.570_581_835_636_314,
+        2.446_911_851_144_969,
+        2.364_624_251_592_784,
+        2.306_004_135_204_166,
+        2.262_157_162_798_205,
+        2.228_138_851_964_938,
     ];
     match degrees {
         0 => 0.0,
@@ -105,7 +110,8 @@ mod tests {
     fn repeating_every_sample_adds_no_certainty() {
         let tasks: Vec<(String, f64)> = (0..50).map(|i| (i.to_string(), f64::from(i % 3 == 0))).collect();
         let once = mean(tasks.iter().map(|(task, value)| (task.as_str(), *value))).unwrap();
-        let eightfold = mean(tasks.iter().flat_map(|(task, value)| std::iter::repeat_n((task.as_str(), *value), 8))).unwrap();
+        let eightfold =
+            mean(tasks.iter().flat_map(|(task, value)| std::iter::repeat_n((task.as_str(), *value), 8))).unwrap();
         assert!((once.standard_error - eightfold.standard_error).abs() < 1e-12);
     }
 

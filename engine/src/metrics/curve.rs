@@ -46,11 +46,19 @@ pub fn svg(title: &str, x_label: &str, curves: &[Curve]) -> String {
     for tick in ticks(x_range) {
         let at = x(tick);
         let below = HEIGHT - BOTTOM + 20.0;
-        let _ = writeln!(out, "<text x=\"{at:.1}\" y=\"{below:.1}\" text-anchor=\"middle\" fill=\"#555\">{}</text>", number(tick));
+        let _ = writeln!(
+            out,
+            "<text x=\"{at:.1}\" y=\"{below:.1}\" text-anchor=\"middle\" fill=\"#555\">{}</text>",
+            number(tick)
+        );
     }
     let middle = f64::midpoint(LEFT, WIDTH - RIGHT);
     let foot = HEIGHT - 8.0;
-    let _ = writeln!(out, "<text x=\"{middle}\" y=\"{foot}\" text-anchor=\"middle\" fill=\"#555\">{}</text>", escape(x_label));
+    let _ = writeln!(
+        out,
+        "<text x=\"{middle}\" y=\"{foot}\" text-anchor=\"middle\" fill=\"#555\">{}</text>",
+        escape(x_label)
+    );
     let mut legend = LEFT;
     for (curve, colour) in curves.iter().zip(COLOURS.iter().cycle()) {
         let points = curve.points.iter().filter(|p| p.0.is_finite() && p.1.is_finite());
@@ -135,7 +143,10 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_inside() {
-        assert_eq!(ticks((0.0, 1.0)).iter().map(|t| number(*t)).collect::<Vec<_>>(), ["0", "0.2", "0.4", "0.6", "0.8", "1"]);
+        assert_eq!(
+            ticks((0.0, 1.0)).iter().map(|t| number(*t)).collect::<Vec<_>>(),
+            ["0", "0.2", "0.4", "0.6", "0.8", "1"]
+        );
         assert_eq!(ticks((3.0, 47.0)).len(), 4);
     }
 

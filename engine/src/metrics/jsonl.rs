@@ -24,7 +24,8 @@ impl MetricsLog {
         let mut reader = BufReader::new(&mut file);
         let mut line = vec![];
         while reader.read_until(b'\n', &mut line)? > 0 {
-            let of_step = serde_json::from_slice::<Map<String, Value>>(&line).ok().and_then(|row| row.get("step")?.as_u64());
+            let of_step =
+                serde_json::from_slice::<Map<String, Value>>(&line).ok().and_then(|row| row.get("step")?.as_u64());
             if !line.ends_with(b"\n") || of_step.is_none_or(|of| of > step) {
                 break;
             }

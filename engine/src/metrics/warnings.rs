@@ -175,8 +175,14 @@ mod tests {
         let mut watch = Watch::default();
         (0..5).for_each(|_| drop(watch.note(HEALTHY)));
         assert_eq!(watch.note(Vitals { entropy: 0.05, ..HEALTHY }), [Warning::EntropyCollapse]);
-        assert_eq!(watch.note(Vitals { length: 25.0, truncated: 0.6, ..HEALTHY }), [Warning::LengthExplosion, Warning::Truncation]);
-        assert_eq!(watch.note(Vitals { invalid: 0.6, faults: 0.3, ..HEALTHY }), [Warning::InvalidActions, Warning::Faults]);
+        assert_eq!(
+            watch.note(Vitals { length: 25.0, truncated: 0.6, ..HEALTHY }),
+            [Warning::LengthExplosion, Warning::Truncation]
+        );
+        assert_eq!(
+            watch.note(Vitals { invalid: 0.6, faults: 0.3, ..HEALTHY }),
+            [Warning::InvalidActions, Warning::Faults]
+        );
         assert_eq!(watch.note(Vitals { logprob_gap: 0.1, ..HEALTHY }), [Warning::LogprobGap]);
     }
 }

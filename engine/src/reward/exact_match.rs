@@ -14,9 +14,7 @@ pub struct ExactMatch {
 
 impl RewardTerm for ExactMatch {
     fn score(&self, evidence: &Evidence<'_>) -> Result<f64, RewardFault> {
-        best_of(evidence, |answer, gold| {
-            Ok(f64::from(self.normaliser.apply(answer) == self.normaliser.apply(gold)))
-        })
+        best_of(evidence, |answer, gold| Ok(f64::from(self.normaliser.apply(answer) == self.normaliser.apply(gold))))
     }
 }
 

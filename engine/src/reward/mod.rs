@@ -15,7 +15,7 @@ mod normalise;
 mod numeric;
 mod token_f1;
 
-pub use combine::{Attach, Composite, CompositeError, Gate, TermScore, TermSpec, Tally};
+pub use combine::{Attach, Composite, CompositeError, Gate, Tally, TermScore, TermSpec};
 pub use contains::Contains;
 pub use exact_match::ExactMatch;
 pub use format::Format;
@@ -100,7 +100,10 @@ pub enum RewardFault {
 }
 
 /// The best score over all gold answers; the fault of a row without any.
-fn best_of(evidence: &Evidence<'_>, mut score: impl FnMut(&str, &str) -> Result<f64, RewardFault>) -> Result<f64, RewardFault> {
+fn best_of(
+    evidence: &Evidence<'_>,
+    mut score: impl FnMut(&str, &str) -> Result<f64, RewardFault>,
+) -> Result<f64, RewardFault> {
     if evidence.gold.is_empty() {
         return Err(RewardFault::NoGold);
     }

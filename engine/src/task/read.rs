@@ -88,9 +88,11 @@ fn json_lines(path: &Path) -> Result<Vec<(u64, Map<String, Value>)>, ReadError> 
 }
 
 fn json_array(path: &Path) -> Result<Vec<(u64, Map<String, Value>)>, ReadError> {
-    let rows: Vec<Map<String, Value>> = serde_json::from_reader(BufReader::new(File::open(path)?)).map_err(|error| {
-        ReadError::File { path: path.to_owned(), message: format!("not a JSON array of objects: {error}") }
-    })?;
+    let rows: Vec<Map<String, Value>> =
+        serde_json::from_reader(BufReader::new(File::open(path)?)).map_err(|error| ReadError::File {
+            path: path.to_owned(),
+            message: format!("not a JSON array of objects: {error}"),
+        })?;
     Ok((1..).zip(rows).collect())
 }
 
@@ -119,7 +121,8 @@ fn parquet_rows(path: &Path) -> Result<Vec<(u64, Map<String, Value>)>, ReadError
         path: path.to_owned(),
         message: format!("not a readable Parquet file: {error}"),
     };
-    let reader = parquet::file::serialized_reader::SerializedFileReader::new(File::open(path)?.into_file()).map_err(refuse)?;
+    let reader =
+        parquet::file::serialized_reader::SerializedFileReader::new(File::open(path)?.into_file()).map_err(refuse)?;
     let mut rows = vec![];
     for (at, row) in reader.get_row_iter(None).map_err(refuse)?.enumerate() {
         let line = at as u64 + 1;

@@ -44,7 +44,9 @@ pub enum SplitError {
         column: String,
     },
     /// The column names something else.
-    #[error("task `{task}` names the split `{name}`; known are train, and test, validation, valid, dev, eval or held_out")]
+    #[error(
+        "task `{task}` names the split `{name}`; known are train, and test, validation, valid, dev, eval or held_out"
+    )]
     UnknownSplit {
         /// The row.
         task: String,
@@ -77,7 +79,9 @@ impl Splits {
             let missing = || SplitError::MissingColumn { task: task.id.clone(), column: column.clone() };
             let value = task.text(column).ok_or_else(missing)?;
             let held_out = match rule {
-                SplitRule::Hash { held_out, .. } => *known.entry(value).or_insert_with_key(|value| share(value) < *held_out),
+                SplitRule::Hash { held_out, .. } => {
+                    *known.entry(value).or_insert_with_key(|value| share(value) < *held_out)
+                }
                 SplitRule::Column(_) => match value.trim().to_ascii_lowercase().as_str() {
                     "train" | "training" => false,
                     "test" | "validation" | "valid" | "val" | "dev" | "eval" | "held_out" => true,
@@ -117,7 +121,8 @@ mod tests {
     fn no_value_stands_on_both_sides_and_the_share_is_about_right() {
         let rule = SplitRule::Hash { by: "country".to_owned(), held_out: 0.3 };
         let splits = Splits::of(rows(), &rule).unwrap();
-        let names = |side: &[Task]| side.iter().map(|t| t.text("country").unwrap()).collect::<std::collections::BTreeSet<_>>();
+        let names =
+            |side: &[Task]| side.iter().map(|t| t.text("country").unwrap()).collect::<std::collections::BTreeSet<_>>();
         assert!(names(&splits.train).is_disjoint(&names(&splits.held_out)));
         assert_eq!(splits.train.len() + splits.held_out.len(), 1000);
         assert!((200..400).contains(&splits.held_out.len()), "{}", splits.held_out.len());

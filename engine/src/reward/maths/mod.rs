@@ -71,8 +71,7 @@ impl MathsAnswer {
         }
         let (Some(said), Some(gold)) = (expression::evaluate(said), expression::evaluate(gold)) else { return false };
         self.same_number(said, gold)
-            || (self.percent
-                && [100.0, 0.01].iter().any(|scale| self.close(said.to_f64() * scale, gold.to_f64())))
+            || (self.percent && [100.0, 0.01].iter().any(|scale| self.close(said.to_f64() * scale, gold.to_f64())))
     }
 
     fn same_number(&self, said: Number, gold: Number) -> bool {
