@@ -53,9 +53,9 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// Withdraws the request; the answer is then [`GenerateError::Cancelled`], unless it had ended.
-    pub fn cancel(&self) {
-        self.ticket.cancel();
+    /// What withdraws the request from elsewhere.
+    pub fn ticket(&self) -> Ticket {
+        self.ticket.clone()
     }
 
     /// The next event: tokens where the request streams, and the end.

@@ -113,7 +113,7 @@ fn a_dropped_generation_is_withdrawn() {
     let handle = device.handle();
     drop(handle.generate(request(1, 2000)).unwrap());
     let cancelled = handle.generate(request(2, 2000)).unwrap();
-    cancelled.cancel();
+    cancelled.ticket().cancel();
     assert_eq!(cancelled.wait(), Err(GenerateError::Cancelled));
     let generated = handle.call(Alone::Entirely, |device| device.generator.stats().generated).unwrap();
     assert!(generated < 2000, "{generated} tokens were sampled for nobody");

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use marft_torch::GradMode;
 use serde::Serialize;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::{
     GenerateError, GenerateRequest, Generator, GeneratorOptions, GeneratorStats, PassShape, Phases, PolicyId, Sampling,
