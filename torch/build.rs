@@ -38,6 +38,9 @@ fn main() {
         build.file(source);
     }
     build.compile("marft_shim");
+    if cuda {
+        println!("cargo:rustc-link-lib=c10_cuda");
+    }
 
     // The kernels share libtorch's own OpenMP pool: it ships as libgomp.so.1 beside libtorch_cpu.so.
     println!("cargo:rustc-link-lib=gomp");
@@ -61,9 +64,9 @@ fn cuda_includes(lib: &Path) -> Vec<PathBuf> {
     println!("cargo:rerun-if-env-changed=CUDA_HOME");
     let home = std::env::var_os("CUDA_HOME").map(|home| PathBuf::from(home).join("include"));
     let wheels = lib.join("../../nvidia");
-    ["cu13", "cuda_runtime", "cuda_crt", "cuda_cccl"]
+    ["cu13/include", "cu13/include/cccl"]
         .iter()
-        .map(|package| wheels.join(package).join("include"))
+        .map(|folder| wheels.join(folder))
         .chain(home)
         .filter(|folder| folder.is_dir())
         .collect()

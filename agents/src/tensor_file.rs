@@ -17,10 +17,7 @@ pub(crate) enum ReadError {
     /// The file is no safetensors file, or ends too early.
     Damaged(String),
     /// A tensor is stored in a type that is not read here.
-    Format {
-        tensor: String,
-        dtype: Dtype,
-    },
+    Format { tensor: String, dtype: Dtype },
 }
 
 /// A file's tensors, on the CPU in the type they are stored in, and its metadata.
@@ -75,11 +72,7 @@ impl View for &Stored {
 
 /// Writes tensors of f32 or bf16 in place of what stands at `path`, which is either the old file or the whole new one
 /// whenever the process ends.
-pub(crate) fn write(
-    path: &Path,
-    tensors: &[(String, Tensor)],
-    metadata: HashMap<String, String>,
-) -> io::Result<()> {
+pub(crate) fn write(path: &Path, tensors: &[(String, Tensor)], metadata: HashMap<String, String>) -> io::Result<()> {
     let mut stored = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
         let dtype = match tensor.kind() {

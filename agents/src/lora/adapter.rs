@@ -22,12 +22,7 @@ const BLOCK_SITES: [Site; 4] = [Site::Qkv, Site::Output, Site::GateUp, Site::Dow
 impl LoraAdapter {
     /// A fresh adapter for a model: A uniform in ±1/√in as PEFT draws it (a pure function of `seed`, layer and projection),
     /// B zero. Passes will read copies of the kind of `placement`.
-    pub fn new(
-        config: &LoraConfig,
-        model: &ModelConfig,
-        placement: Placement,
-        seed: u64,
-    ) -> Result<Self, LoraError> {
+    pub fn new(config: &LoraConfig, model: &ModelConfig, placement: Placement, seed: u64) -> Result<Self, LoraError> {
         config.check()?;
         let source = RandomSource::new(model, seed);
         let mut fault = None;
@@ -87,7 +82,8 @@ impl LoraAdapter {
     /// Masters A \[r, in\] and B \[out, r\] of every targeted projection with its layer, as views.
     pub fn named_factors(&self) -> Vec<(usize, Projection, Tensor, Tensor)> {
         let layers = self.sites.len();
-        let blocks = self.sites.iter().enumerate().flat_map(|(layer, sites)| sites.iter().map(move |site| (layer, site)));
+        let blocks =
+            self.sites.iter().enumerate().flat_map(|(layer, sites)| sites.iter().map(move |site| (layer, site)));
         blocks
             .chain([(layers, &self.head)])
             .filter_map(|(layer, site)| Some((layer, site.as_ref()?)))

@@ -10,6 +10,8 @@ mod factors;
 mod merge;
 mod peft;
 mod segments;
+#[cfg(test)]
+mod tests;
 
 pub use adapter::LoraAdapter;
 pub use config::{LoraConfig, Targets};

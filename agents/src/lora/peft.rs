@@ -50,7 +50,7 @@ fn none() -> String {
 }
 
 /// Settings of PEFT that give factors another meaning. Unset, false and empty are harmless.
-const REFUSED: [&str; 13] = [
+const REFUSED: [&str; 18] = [
     "use_dora",
     "use_qalora",
     "use_bdlora",
@@ -64,6 +64,11 @@ const REFUSED: [&str; 13] = [
     "layer_replication",
     "target_parameters",
     "lora_bias",
+    "alora_invocation_tokens",
+    "arrow_config",
+    "kasa_config",
+    "monteclora_config",
+    "velora_config",
 ];
 
 /// Writes an adapter into `folder`. The weights come first and the settings last, each at once, so that a folder with settings
@@ -134,7 +139,11 @@ pub fn load_adapter(folder: &Path, model: &ModelConfig, placement: Placement) ->
             }
             let wide = tensor.to_kind(Kind::Float);
             if wide.isfinite().all().int64_value(&[]) == 0 {
-                return Err(LoraError::BadTensor { path, tensor: name, reason: "holds values that are no numbers".to_owned() });
+                return Err(LoraError::BadTensor {
+                    path,
+                    tensor: name,
+                    reason: "holds values that are no numbers".to_owned(),
+                });
             }
             own.f_copy_(&wide).map_err(|error| LoraError::torch("placing an adapter", &error))?;
         }
@@ -149,8 +158,8 @@ pub fn load_adapter(folder: &Path, model: &ModelConfig, placement: Placement) ->
 
 /// The settings of the adapter whose `adapter_config.json` lies at `path`.
 fn read_config(path: &Path) -> Result<LoraConfig, LoraError> {
-    let text = fs::read_to_string(path)
-        .map_err(|source| LoraError::File { doing: "read", path: path.to_owned(), source })?;
+    let text =
+        fs::read_to_string(path).map_err(|source| LoraError::File { doing: "read", path: path.to_owned(), source })?;
     let damaged = |reason: String| LoraError::Damaged { path: path.to_owned(), reason };
     let peft: PeftConfig = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
     let refuse = |what: String| Err(LoraError::Unsupported { path: path.to_owned(), what });
@@ -173,7 +182,9 @@ fn read_config(path: &Path) -> Result<LoraConfig, LoraError> {
         Some(Value::Array(names)) => {
             let name = |value: &Value| value.as_str().map(str::to_owned);
             let names: Option<Vec<_>> = names.iter().map(name).collect();
-            Targets::parse(&names.ok_or_else(|| damaged("`target_modules` holds something that is no name".to_owned()))?)?
+            Targets::parse(
+                &names.ok_or_else(|| damaged("`target_modules` holds something that is no name".to_owned()))?,
+            )?
         }
         _ => return Err(damaged("`target_modules` names no modules".to_owned())),
     };

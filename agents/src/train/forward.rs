@@ -123,9 +123,6 @@ impl Kept {
 }
 
 /// Adapters for rows in `segments`, each looked up by `of`.
-pub(super) fn runs<'a>(
-    segments: &[Segment],
-    mut of: impl FnMut(PolicyId) -> Option<&'a LoraAdapter>,
-) -> Vec<Run<'a>> {
+pub(super) fn runs<'a>(segments: &[Segment], mut of: impl FnMut(PolicyId) -> Option<&'a LoraAdapter>) -> Vec<Run<'a>> {
     segments.iter().map(|segment| Run { rows: segment.rows.clone(), adapter: of(segment.policy) }).collect()
 }

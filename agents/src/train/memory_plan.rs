@@ -7,9 +7,9 @@ use std::fmt;
 use serde::Serialize;
 use tch::Kind;
 
+use crate::critic::CriticConfig;
 use crate::lora::{LoraAdapter, LoraConfig};
 use crate::model::{ModelConfig, Placement};
-use crate::critic::CriticConfig;
 
 /// What is to be placed on a device.
 #[derive(Debug, Clone)]
@@ -85,7 +85,8 @@ impl MemoryPlan {
             plan.optimizers += if *trained { count * 12 } else { 0 };
         }
         for critic in request.critics {
-            let widths: Vec<usize> = [model.hidden].into_iter().chain(critic.hidden.iter().copied()).chain([1]).collect();
+            let widths: Vec<usize> =
+                [model.hidden].into_iter().chain(critic.hidden.iter().copied()).chain([1]).collect();
             let head: usize = widths.windows(2).map(|pair| pair[0] * pair[1]).sum();
             let lora = critic.lora.as_ref().map_or(0, |lora| LoraAdapter::count_parameters(lora, model)) as u64;
             let heads = (head * critic.heads) as u64;

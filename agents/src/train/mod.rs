@@ -3,6 +3,7 @@
 //! Whoever holds a [`DeviceHandle`](crate::device::DeviceHandle) calls the methods in [`commands`]; they run on the device
 //! thread, on its [`PolicyTable`]. The very tensors that generation reads are updated: there is no weight sync.
 
+pub mod bench;
 mod checkpoint;
 pub mod commands;
 mod error;

@@ -119,7 +119,8 @@ impl Optimizer {
         let mut lists: [Vec<Tensor>; 5] = std::array::from_fn(|_| Vec::new());
         for (index, gradient) in gradients.iter().enumerate() {
             let Some(gradient) = gradient else { continue };
-            let columns = [&self.parameters[index], gradient, &self.first[index], &self.second[index], &self.steps[index]];
+            let columns =
+                [&self.parameters[index], gradient, &self.first[index], &self.second[index], &self.steps[index]];
             lists.iter_mut().zip(columns).for_each(|(list, tensor)| list.push(tensor.shallow_clone()));
         }
         let [parameters, gradients, first, second, steps] = &lists;

@@ -64,10 +64,7 @@ impl Policy {
         }
     }
 
-    pub(crate) fn with_adapter(
-        adapter: LoraAdapter,
-        optimizer: Option<OptimizerConfig>,
-    ) -> Result<Self, TrainError> {
+    pub(crate) fn with_adapter(adapter: LoraAdapter, optimizer: Option<OptimizerConfig>) -> Result<Self, TrainError> {
         let optimizer = optimizer.map(|config| Optimizer::new(config, adapter.parameters())).transpose()?;
         Ok(Self { weights: Weights::Lora(adapter), optimizer, version: 0 })
     }
@@ -95,7 +92,9 @@ impl Policy {
         let weights = match &self.weights {
             Weights::Base => 0,
             Weights::Lora(adapter) => adapter.bytes(),
-            Weights::Full(leaves) => leaves.iter().filter(|leaf| leaf.kind() != Kind::Float).map(|leaf| leaf.numel() as u64 * 4).sum(),
+            Weights::Full(leaves) => {
+                leaves.iter().filter(|leaf| leaf.kind() != Kind::Float).map(|leaf| leaf.numel() as u64 * 4).sum()
+            }
         };
         weights + self.optimizer.as_ref().map_or(0, Optimizer::bytes)
     }

@@ -32,8 +32,7 @@ pub struct TrainOutputs {
 }
 
 /// Makes a scalar loss of the outputs of a pass.
-pub type LossFn =
-    Box<dyn FnOnce(&TrainOutputs) -> Result<Tensor, Box<dyn std::error::Error + Send + Sync>> + Send>;
+pub type LossFn = Box<dyn FnOnce(&TrainOutputs) -> Result<Tensor, Box<dyn std::error::Error + Send + Sync>> + Send>;
 
 /// How a pass runs.
 #[derive(Debug, Clone, Copy, PartialEq)]

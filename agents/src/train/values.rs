@@ -37,9 +37,10 @@ impl PolicyTable {
             }
         }
         let options = (Kind::Float, decoder.placement().device);
-        let filled = parts.into_iter().zip(batch).map(|(values, sequence)| {
-            values.unwrap_or_else(|| Tensor::zeros([sequence.scored.len() as i64], options))
-        });
+        let filled = parts
+            .into_iter()
+            .zip(batch)
+            .map(|(values, sequence)| values.unwrap_or_else(|| Tensor::zeros([sequence.scored.len() as i64], options)));
         Ok(Some(Tensor::cat(&filled.collect::<Vec<_>>(), 0)))
     }
 
@@ -69,16 +70,12 @@ impl PolicyTable {
     }
 
     /// Features of the base as it is, taken from the cache where they are there.
-    fn frozen_features(
-        &mut self,
-        decoder: &Decoder,
-        sequences: &[&TrainSequence],
-    ) -> Result<Vec<Tensor>, TrainError> {
+    fn frozen_features(&mut self, decoder: &Decoder, sequences: &[&TrainSequence]) -> Result<Vec<Tensor>, TrainError> {
         let _off = GradMode::off();
-        let key = |sequence: &TrainSequence| {
-            FeatureKey::new(&sequence.ids, &sequence.scored, sequence.parents.as_deref())
-        };
-        let mut rows: Vec<Option<Tensor>> = sequences.iter().map(|sequence| self.features.get(&key(sequence))).collect();
+        let key =
+            |sequence: &TrainSequence| FeatureKey::new(&sequence.ids, &sequence.scored, sequence.parents.as_deref());
+        let mut rows: Vec<Option<Tensor>> =
+            sequences.iter().map(|sequence| self.features.get(&key(sequence))).collect();
         let missing: Vec<usize> = (0..rows.len()).filter(|&index| rows[index].is_none()).collect();
         let fresh: Vec<_> = missing.iter().map(|&index| sequences[index]).collect();
         for (&index, made) in missing.iter().zip(features(decoder, &fresh, None, false)?) {

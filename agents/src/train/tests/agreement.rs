@@ -19,8 +19,7 @@ fn plain(decoder: &Decoder, table: &PolicyTable, sequence: &TrainSequence) -> (V
     let adapter = table.policy(sequence.policy).unwrap().adapter();
     let adapters = SegmentAdapters::new(vec![Run { rows: 0..count as usize, adapter }], false);
     let adapters: Option<&dyn RowAdapters> = Some(&adapters);
-    let hidden =
-        decoder.hidden(Rows { ids: &ids, positions: &positions }, &mut CausalAttend, adapters).unwrap();
+    let hidden = decoder.hidden(Rows { ids: &ids, positions: &positions }, &mut CausalAttend, adapters).unwrap();
     let log_p = decoder.logits(&hidden, adapters).log_softmax(-1, Kind::Float).narrow(0, 0, count - 1);
     let taken = log_p.gather(1, &ids.narrow(0, 1, count - 1).unsqueeze(1), false).squeeze_dim(1);
     let entropy = -(log_p.exp() * &log_p).sum_dim_intlist(-1, false, Kind::Float);

@@ -59,7 +59,7 @@ fn heads_learn_their_own_values() {
 #[test]
 fn kept_features_give_the_same_values() {
     let (decoder, mut table) = with_critic(&config(false));
-    let mut train = |table: &mut PolicyTable| {
+    let train = |table: &mut PolicyTable| {
         let batch = [valued(1, 0), valued(2, 1)];
         table.accumulate(&decoder, &batch, PassOptions::default(), regression()).unwrap();
         table.update_critic(CriticId(7)).unwrap();

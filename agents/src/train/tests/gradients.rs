@@ -98,7 +98,8 @@ fn two_passes_add_up_to_one() {
         for part in cuts {
             table.accumulate(&decoder, part, PassOptions::default(), sum()).unwrap();
         }
-        let made: Vec<_> = [1, 2].iter().flat_map(|&id| parameters(&table, id)).map(|leaf| leaf.grad().copy()).collect();
+        let made: Vec<_> =
+            [1, 2].iter().flat_map(|&id| parameters(&table, id)).map(|leaf| leaf.grad().copy()).collect();
         table.discard().unwrap();
         made
     };
