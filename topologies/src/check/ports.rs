@@ -100,12 +100,10 @@ fn inputs(team: &Team, id: NodeId, op: &Op, max: Option<u32>, problems: &mut Vec
     if matches!(op, Op::Majority { .. } | Op::Vote { .. }) {
         equal(team, &edges, problems);
     }
-    match op {
-        Op::Vote { weight, .. } => edges.iter().for_each(|edge| numeric(team, edge.from, weight, edge.span, problems)),
-        Op::BestOf { score: Score::Field(field), .. } => {
-            edges.iter().for_each(|edge| numeric(team, edge.from, field, edge.span, problems));
+    if let Op::Vote { weight: field, .. } | Op::BestOf { score: Score::Field(field), .. } = op {
+        for edge in &edges {
+            numeric(team, edge.from, field, edge.span, problems);
         }
-        _ => {}
     }
     let counts = matches!(op, Op::Rank { .. } | Op::BestOf { score: Score::Judge(_), .. });
     for edge in edges.iter().filter(|_| counts && max.is_none()) {

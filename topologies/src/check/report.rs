@@ -1,7 +1,7 @@
 //! What a check found, for people and for programs.
 
 use std::collections::HashSet;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode};
 use serde::ser::SerializeStruct;
@@ -32,7 +32,9 @@ pub struct CheckReport {
 impl Report {
     /// Puts problems in order of place; what is repeated is said once.
     pub fn new(sources: Sources, mut problems: Vec<Problem>) -> Self {
-        problems.iter_mut().for_each(|problem| problem.narrow(&sources));
+        for problem in &mut problems {
+            problem.narrow(&sources);
+        }
         let mut seen = HashSet::new();
         problems.retain(|problem| {
             let place = (problem.span.file, problem.span.start);
@@ -68,7 +70,7 @@ impl Report {
             text.push('\n');
         }
         if let Some(more) = self.problems.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-            text.push_str(&format!("… and {more} more\n"));
+            let _ = writeln!(text, "… and {more} more");
         }
         text
     }

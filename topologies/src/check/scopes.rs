@@ -45,10 +45,11 @@ impl Given {
                 Some(PortType::Object)
             }
             (Self::Edge | Self::Concat, "from") | (Self::Edge, "to") | (Self::Tree, "text") => Some(PortType::Text),
-            (Self::Tree, "path") => Some(PortType::List),
             (Self::Tree, "score") => Some(PortType::Number),
             (Self::Tree, "depth") => Some(PortType::Integer),
-            (Self::Agent | Self::Tool | Self::Concat | Self::Inputs, "messages" | "inputs") => Some(PortType::List),
+            (Self::Tree, "path") | (Self::Agent | Self::Tool | Self::Concat | Self::Inputs, "messages" | "inputs") => {
+                Some(PortType::List)
+            }
             _ => None,
         }
     }
@@ -218,8 +219,7 @@ impl Names for View<'_> {
                 // Inside a team, the task is whatever reaches the team.
                 return declared.or((space != Team::ROOT).then_some(PortType::Any));
             }
-            ("output", Given::Sets) => return self.team().port(self.node, field),
-            ("message", Given::Edge) => return self.team().port(self.node, field),
+            ("output", Given::Sets) | ("message", Given::Edge) => return self.team().port(self.node, field),
             ("output", Given::Until) | ("message", _) | ("node", Given::Tree) => return Some(PortType::Any),
             _ => {}
         }

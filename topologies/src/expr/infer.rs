@@ -121,11 +121,22 @@ impl<'a> Walk<'a> {
 fn result(function: &str, kinds: &[PortType]) -> PortType {
     use operators as op;
     match function {
-        op::EQUALS | op::NOT_EQUALS | op::LESS | op::LESS_EQUALS | op::GREATER | op::GREATER_EQUALS => {
-            PortType::Boolean
-        }
-        op::LOGICAL_AND | op::LOGICAL_OR | op::LOGICAL_NOT | op::IN | op::NOT_STRICTLY_FALSE => PortType::Boolean,
-        "contains" | "startsWith" | "endsWith" | "matches" | "has" => PortType::Boolean,
+        op::EQUALS
+        | op::NOT_EQUALS
+        | op::LESS
+        | op::LESS_EQUALS
+        | op::GREATER
+        | op::GREATER_EQUALS
+        | op::LOGICAL_AND
+        | op::LOGICAL_OR
+        | op::LOGICAL_NOT
+        | op::IN
+        | op::NOT_STRICTLY_FALSE
+        | "contains"
+        | "startsWith"
+        | "endsWith"
+        | "matches"
+        | "has" => PortType::Boolean,
         "size" | "int" | "uint" => PortType::Integer,
         "double" => PortType::Number,
         "string" => PortType::Text,

@@ -10,7 +10,9 @@ use crate::check::Code;
 use crate::check::names::nearest;
 use crate::source::{Span, Spanned};
 use crate::spec::{AgentSpec, Context, FieldSpec, FieldTable, OnParseErrorSpec, ParseErrorWord, PortType};
-use crate::team::{Agent, Field, Find, MemoryId, NodeId, NodeKind, OnParseError, Optimizer, Output, Visibility};
+use crate::team::{
+    Agent, Field, Find, MemoryId, NodeId, NodeKind, OnParseError, Optimizer, Output, PolicyId, Visibility,
+};
 use crate::template::Template;
 
 /// What never leaves an agent unless its file says otherwise.
@@ -50,7 +52,7 @@ impl Lowering<'_> {
             self.report(Code::BadCombination, "`max_tool_calls` has no effect", calls.span, "add `tools = [\"…\"]`");
         }
         let max_tool_calls = if tools.is_empty() { 0 } else { or(spec.max_tool_calls.as_ref(), TOOL_CALLS) };
-        self.untrainable(spec, name, local, trainable);
+        self.untrainable(spec, name, policy);
         Agent {
             role: role.unwrap_or_else(|| Spanned::new(Template::literal(""), name.span)),
             prompt: self.template(spec.prompt.as_ref()),
@@ -76,7 +78,9 @@ impl Lowering<'_> {
         }
     }
 
-    fn untrainable(&mut self, spec: &AgentSpec, name: &Spanned<String>, local: bool, trainable: bool) {
+    fn untrainable(&mut self, spec: &AgentSpec, name: &Spanned<String>, policy: PolicyId) {
+        let local = self.team.policy(policy).kind.is_local();
+        let trainable = or(spec.trainable.as_ref(), local);
         if trainable && !local {
             let span = spec.trainable.as_ref().map_or(name.span, |trainable| trainable.span);
             let message = format!("`{}` cannot be trained: its policy is not local", name.value);

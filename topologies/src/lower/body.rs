@@ -227,8 +227,7 @@ fn blank(name: String, label: &Spanned<String>, block: BlockId, replica: Option<
 
 impl Lowering<'_> {
     fn loop_rounds(&mut self, one: &Spanned<crate::spec::LoopSpec>) -> Rounds {
-        let rounds =
-            RoundsSpec { max: one.max.clone(), until: one.until.clone(), keep: one.keep.clone(), by: one.by.clone() };
+        let rounds = RoundsSpec { max: one.max, until: one.until.clone(), keep: one.keep, by: one.by.clone() };
         self.rounds(Some(&Spanned::new(rounds, one.span)))
     }
 }

@@ -49,14 +49,14 @@ impl Lowering<'_> {
 
     fn include(&mut self, source: &Spanned<String>) -> Option<TeamSpec> {
         let text = match source.strip_prefix("catalog:") {
-            Some(name) => match crate::catalog::source(name) {
-                Some(text) => text.to_owned(),
-                None => {
+            Some(name) => {
+                let Some(text) = crate::catalog::source(name) else {
                     let message = format!("the catalog has no team `{name}`");
                     self.report(Code::DanglingReference, message, source.span, "`marft catalog` lists what there is");
                     return None;
-                }
-            },
+                };
+                text.to_owned()
+            }
             None => match read_file(&self.beside(source)) {
                 Ok(text) => text,
                 Err(fault) => {

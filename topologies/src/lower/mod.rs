@@ -8,6 +8,7 @@ mod edges;
 mod functions;
 mod load;
 mod nodes;
+mod routers;
 mod scope;
 mod settings;
 mod state;

@@ -174,13 +174,13 @@ impl Lowering<'_> {
                 self.check_task_field(field, over);
                 Some(ListSource::Task(field.to_owned()))
             }
-            ("state", Some(variable)) => match self.variable_id(variable) {
-                Some(id) => Some(ListSource::State(id)),
-                None => {
+            ("state", Some(variable)) => {
+                let id = self.variable_id(variable);
+                if id.is_none() {
                     self.dangling_variable(variable, over);
-                    None
                 }
-            },
+                id.map(ListSource::State)
+            }
             (name, field) => {
                 let group = body.scope.resolve(&Spanned::new(name.to_owned(), over.span), &mut self.problems)?;
                 Some(ListSource::Nodes { nodes: group.nodes().collect(), field: field.map(str::to_owned) })

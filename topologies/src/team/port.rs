@@ -28,9 +28,8 @@ impl Team {
     fn port_within(&self, id: NodeId, port: &str, hops: u32) -> Option<PortType> {
         let node = self.node(id);
         match port {
-            "text" => return Some(PortType::Text),
+            "text" | "from" | "label" => return Some(PortType::Text),
             "spoke" => return Some(PortType::Boolean),
-            "from" | "label" => return Some(PortType::Text),
             "tokens" | "round" | "index" => return Some(PortType::Integer),
             "logprob" => return Some(PortType::Object),
             _ => {}
