@@ -12,10 +12,18 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
+mod catalog;
+mod check;
 mod env;
+mod graph;
 mod log;
+mod model;
 mod output;
+mod play;
 mod report;
+mod score;
+mod team_file;
 
 use output::Output;
 
@@ -37,13 +45,27 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Bench(bench::Args),
+    Catalog(catalog::Args),
+    Check(check::Args),
     Env(env::Args),
+    Graph(graph::Args),
+    Model(model::Args),
+    Play(play::Args),
+    Score(score::Args),
 }
 
 impl Command {
     fn run(self, output: &mut Output) -> miette::Result<Exit> {
         match self {
+            Self::Bench(args) => args.run(output),
+            Self::Catalog(args) => args.run(output),
+            Self::Check(args) => args.run(output),
             Self::Env(args) => args.run(output),
+            Self::Graph(args) => args.run(output),
+            Self::Model(args) => args.run(output),
+            Self::Play(args) => args.run(output),
+            Self::Score(args) => args.run(output),
         }
     }
 }
@@ -54,7 +76,6 @@ enum Exit {
     /// It did what it was asked.
     Success,
     /// It did, and what it looked at has problems, which it has already told.
-    #[expect(dead_code, reason = "the commands there are do not look for problems")]
     Problems,
 }
 

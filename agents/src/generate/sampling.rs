@@ -85,16 +85,6 @@ impl Sampling {
         suppressed.dedup();
         if suppressed.len() == vocabulary { Err(GenerateError::NothingToSample) } else { Ok(()) }
     }
-
-    /// Whether the logits are changed before the temperature is applied.
-    pub(crate) fn edits_logits(&self) -> bool {
-        self.repetition_penalty != 1.0 || self.presence_penalty != 0.0 || !self.suppressed.is_empty()
-    }
-
-    /// Whether some of the distribution is cut off.
-    pub(crate) fn truncates(&self) -> bool {
-        self.top_k > 0 || self.top_p < 1.0 || self.min_p > 0.0
-    }
 }
 
 #[cfg(test)]
@@ -103,9 +93,11 @@ mod tests {
 
     #[test]
     fn default_is_the_models_own_distribution() {
-        let sampling = Sampling::default();
-        assert!(sampling.check(10).is_ok());
-        assert!(!sampling.edits_logits() && !sampling.truncates());
+        let Sampling { temperature, top_k, top_p, min_p, repetition_penalty, presence_penalty, .. } =
+            Sampling::default();
+        assert_eq!((temperature, top_k, top_p, min_p), (1.0, 0, 1.0, 0.0));
+        assert_eq!((repetition_penalty, presence_penalty), (1.0, 0.0));
+        assert!(Sampling::default().check(10).is_ok());
     }
 
     #[test]
