@@ -6,6 +6,7 @@
 pub mod catalog;
 pub mod check;
 pub mod dependency;
+pub mod draw;
 pub mod expr;
 mod lower;
 mod profiles;

@@ -215,12 +215,12 @@ impl Turns {
     /// The engine's clock or purse says that a budget of the team's block or node is used up. Every run of it that is
     /// under way ends with the declared outcome; its turns that are out are withdrawn.
     pub fn exhaust(&mut self, scope: Scope, limit: Limit) {
-        let live = (0..self.frames.len()).map(|at| FrameId(at as u32)).filter(|frame| self.frames[frame.index()].is_some());
+        let live =
+            (0..self.frames.len()).map(|at| FrameId(at as u32)).filter(|frame| self.frames[frame.index()].is_some());
         let gates: Vec<_> = match scope {
-            Scope::Block(block) => live
-                .filter(|frame| self.frame(*frame).block == block)
-                .map(|frame| Gate { frame, slot: None })
-                .collect(),
+            Scope::Block(block) => {
+                live.filter(|frame| self.frame(*frame).block == block).map(|frame| Gate { frame, slot: None }).collect()
+            }
             Scope::Node(node) => {
                 let block = self.plan.team.node(node).block;
                 let slot = Some(self.plan.slot(node) as u32);

@@ -75,7 +75,11 @@ impl Turns {
         let last = match outcome {
             // The last complete round's output; without one, what was said so far.
             Outcome::Last => {
-                if self.frame(id).kept.outputs.is_empty() { self.round_output(id) } else { self.frame(id).kept.clone() }
+                if self.frame(id).kept.outputs.is_empty() {
+                    self.round_output(id)
+                } else {
+                    self.frame(id).kept.clone()
+                }
             }
             Outcome::Fail | Outcome::Skip => super::frame::Kept::default(),
             Outcome::Fallback(text) => {

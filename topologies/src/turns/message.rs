@@ -133,8 +133,10 @@ impl Message {
 
     /// A field as `viewer` may see it.
     pub fn field_for(&self, team: &Team, viewer: NodeId, field: &str) -> Option<&Value> {
+        let value = self.value.as_ref().filter(|_| field == "value");
         self.fields
             .get(field)
+            .or(value)
             .filter(|value| !value.is_null() && may_see(team.node(self.node).agent(), field, viewer, self.node))
     }
 

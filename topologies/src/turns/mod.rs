@@ -53,6 +53,7 @@ pub use message::{Heard, LogProbs, Message, Said};
 pub use observe::Memories;
 pub use plan::Plan;
 pub use turn::{Ask, Fault, NotOut, Observation, ObservationError, Turn, TurnId};
+pub(crate) use uses::employees;
 
 pub use crate::dependency::{Dependency, layers};
 
@@ -181,7 +182,9 @@ impl Turns {
         let mut ready = std::mem::take(&mut self.ready);
         ready.retain(|turn| self.turns[turn.0 as usize].status == Status::Ready);
         if ready.len() > 1 {
-            ready.sort_by(|left, right| self.turns[left.0 as usize].turn.key.cmp(&self.turns[right.0 as usize].turn.key));
+            ready.sort_by(|left, right| {
+                self.turns[left.0 as usize].turn.key.cmp(&self.turns[right.0 as usize].turn.key)
+            });
         }
         ready
             .into_iter()

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::message::written;
 use super::scope::{shown, speech};
 use super::turn::{Brief, Observation, ObservationError, TurnState};
-use super::{Turns, TurnId};
+use super::{TurnId, Turns};
 use crate::spec::Context;
 use crate::team::{Agent, EdgeOrigin, MapOrder, MemoryId, NodeId, NodeKind, Op};
 use crate::template::Template;
@@ -44,7 +44,8 @@ impl Turns {
             },
             NodeKind::Block(_) => Ok(Observation::default()),
         };
-        rendered.map_err(|message| ObservationError { node: self.plan.team.node(state.turn.node).name.clone(), message })
+        rendered
+            .map_err(|message| ObservationError { node: self.plan.team.node(state.turn.node).name.clone(), message })
     }
 }
 
@@ -93,7 +94,8 @@ impl Rendering<'_> {
             parts.push(format!("{}: {last}", node.name));
         }
         self.item_parts(node, &mut parts);
-        parts.extend(self.turns.fused_messages(&self.state.heard, |template, names| self.render_with(template, names))?);
+        parts
+            .extend(self.turns.fused_messages(&self.state.heard, |template, names| self.render_with(template, names))?);
         Ok(self.with_memories(agent, parts.join("\n\n")))
     }
 

@@ -88,8 +88,11 @@ fn captured(field: &Field, words: &str) -> Option<(Value, Range<usize>)> {
     if field.kind == PortType::List {
         let all: Vec<_> = regex.captures_iter(words).collect();
         let (first, last) = (all.first()?.get(0)?, all.last()?.get(0)?);
-        let items: Vec<Value> =
-            all.iter().filter_map(|found| found.get(1).or(found.get(0))).map(|part| part.as_str().trim().into()).collect();
+        let items: Vec<Value> = all
+            .iter()
+            .filter_map(|found| found.get(1).or(found.get(0)))
+            .map(|part| part.as_str().trim().into())
+            .collect();
         // One match that is itself a JSON list is that list; otherwise every match is an item.
         let list = match items.as_slice() {
             [Value::String(only)] => match serde_json::from_str(only) {

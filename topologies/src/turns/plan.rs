@@ -12,7 +12,7 @@ use jsonschema::Validator;
 use super::library::Library;
 use super::order::{self, Rows};
 use super::uses::Uses;
-use crate::team::{Block, BlockId, BlockKind, EdgeId, Join, ListSource, MapOrder, Lifted, NodeId, Team, VariableId};
+use crate::team::{Block, BlockId, BlockKind, EdgeId, Join, Lifted, ListSource, MapOrder, NodeId, Team, VariableId};
 
 /// A team made ready to run.
 #[derive(Debug)]
@@ -92,19 +92,11 @@ impl Plan {
             let Lifted { block: common, from, to } = *lifted;
             let block = &mut blocks[common.index()];
             block.horizon = block.horizon.max(edge.delay);
-            let plan = EdgePlan { common, from: nodes[from.index()].slot, direct: from == edge.from, inside: to == edge.to };
+            let plan =
+                EdgePlan { common, from: nodes[from.index()].slot, direct: from == edge.from, inside: to == edge.to };
             edges.push(plan);
-            // The speaker is heard outside of every block between it and the common one.
-            let mut home = team.node(edge.from).block;
-            while home != common {
-                blocks[home.index()].escapes.push(edge.from);
-                home = team.parent(home).unwrap_or(common);
-            }
         }
-        for block in &mut blocks {
-            block.escapes.sort_unstable();
-            block.escapes.dedup();
-        }
+        escapes(&team, &mut blocks);
         let root = team.block(Team::ROOT);
         let bound = |block: &Block| {
             // The root's budget cannot run out when it covers the worst case.
@@ -169,6 +161,17 @@ fn labels(team: &Team, spaces: &[BlockId]) -> HashMap<BlockId, HashMap<String, V
         }
     }
     labels
+}
+
+/// What loops and routed blocks say to the outside: everything inside them shares the name space around them.
+fn escapes(team: &Team, blocks: &mut [BlockPlan]) {
+    for id in team.node_ids().filter(|id| !team.node(*id).employed) {
+        let mut home = team.node(id).block;
+        while let (BlockKind::Loop | BlockKind::Routed(_), Some(outer)) = (&team.block(home).kind, team.parent(home)) {
+            blocks[home.index()].escapes.push(id);
+            home = outer;
+        }
+    }
 }
 
 /// Lets agents whose output is run as a DAG know what a valid plan is.

@@ -26,9 +26,8 @@ impl Turns {
         let round = self.frame(place.frame).round;
         let said = self.frame(place.frame).slots[place.slot as usize].in_round(round);
         let message = said.and_then(|said| said.messages.first()).map(|spoken| Arc::clone(&spoken.message));
-        let choice = message.map_or(Choice::Unclear, |message| {
-            choice(&plan.team, routing, message.fields.get(&routing.field))
-        });
+        let choice =
+            message.map_or(Choice::Unclear, |message| choice(&plan.team, routing, message.fields.get(&routing.field)));
         let router = plan.team.node(routing.router).name.clone();
         let targets = match (choice, routing.unparseable) {
             (Choice::Targets(targets), _) => {
@@ -66,7 +65,9 @@ fn choice(team: &Team, routing: &Routing, said: Option<&Value>) -> Choice {
         Some(other) => written(other).split([',', ';', '\n']).map(str::to_owned).collect(),
     };
     let mut targets = Vec::new();
-    for name in names.iter().map(|name| name.trim().trim_matches(['`', '"', '\'', '@', '.'])).filter(|name| !name.is_empty()) {
+    for name in
+        names.iter().map(|name| name.trim().trim_matches(['`', '"', '\'', '@', '.'])).filter(|name| !name.is_empty())
+    {
         if routing.done.iter().any(|word| word.eq_ignore_ascii_case(name)) {
             // Done ends the block, unless somebody was named before.
             return if targets.is_empty() { Choice::Done } else { Choice::Targets(targets) };

@@ -113,7 +113,8 @@ impl Turns {
         if let Some(variable) = self.plan.variables.get(name) {
             return Some(self.state[variable.index()].clone());
         }
-        if let Some(items) = frame.slots[place.slot as usize].items.as_ref()
+        // A condition at the end of a round belongs to no slot.
+        if let Some(items) = frame.slots.get(place.slot as usize).and_then(|slot| slot.items.as_ref())
             && let Some(value) = place.item.and_then(|item| items.name(item, name))
         {
             return Some(value);
@@ -154,7 +155,7 @@ impl Turns {
     }
 
     /// What `node` said last, seen from `place`: this round only where `place` comes after it in canonical order.
-    pub(super) fn said_last(&self, place: Place, node: NodeId, own: bool) -> &[Spoken] {
+    pub(super) fn said_last(&self, place: Place, node: NodeId, own: bool) -> Vec<&Spoken> {
         let team = &self.plan.team;
         let (mut at, mut slot, mut end) = (place.frame, place.slot, place.slot == u32::MAX);
         loop {
@@ -164,9 +165,9 @@ impl Turns {
                 let settled = end || (from as u32) < slot || own;
                 let limit = if settled { Some(frame.round) } else { frame.round.checked_sub(1) };
                 let round = limit.and_then(|limit| frame.slots[from].up_to(limit));
-                return round.map_or(&[], |round| if member == node { &round.messages } else { &round.escaped });
+                return round.map(|round| round.of(node, member == node).collect()).unwrap_or_default();
             }
-            let Some(parent) = frame.parent else { return &[] };
+            let Some(parent) = frame.parent else { return Vec::new() };
             (at, slot, end) = (parent.frame, parent.slot, false);
         }
     }

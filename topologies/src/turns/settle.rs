@@ -58,8 +58,7 @@ impl Turns {
         let plan = Arc::clone(&self.plan);
         for message in messages {
             for (variable, expression) in &plan.team.node(node).sets {
-                let mut given = message.record(&plan.team, node, None);
-                given.insert("output".into(), Value::Object(given.clone()));
+                let given = Map::from_iter([("output".to_owned(), self.open_record(message))]);
                 let scope = self.scope_of(place, node, expression, given);
                 match expression.eval(&scope) {
                     Ok(value) => self.state[variable.index()] = value,
@@ -185,8 +184,8 @@ impl Turns {
             Keep::Last => None,
             Keep::Best { node, field } => {
                 let end = Place { frame: id, slot: u32::MAX, item: None };
-                let judged = self.said_last(end, *node, false).last().filter(|judged| judged.message.round == round);
-                judged.and_then(|judged| super::speak::number(&judged.message.fields, field))
+                let judged = self.said_last(end, *node, false).pop();
+                judged.filter(|judged| judged.message.round == round).and_then(|judged| judged.message.number(field))
             }
         };
         let frame = self.frame_mut(id);
@@ -231,7 +230,7 @@ impl Turns {
         let plan = &self.plan;
         let block = plan.team.block(self.frame(id).block);
         let end = Place { frame: id, slot: u32::MAX, item: None };
-        let last = |node: &NodeId| self.said_last(end, *node, false).iter();
+        let last = |node: &NodeId| self.said_last(end, *node, false).into_iter();
         Kept {
             outputs: block.output.iter().flat_map(last).map(|spoken| Arc::clone(&spoken.message)).collect(),
             escaped: plan.blocks[self.frame(id).block.index()].escapes.iter().flat_map(last).cloned().collect(),

@@ -270,14 +270,14 @@ impl Message {
         }
     }
 
+    /// The numeric value that `keep = "best"` compares.
+    pub(super) fn number(&self, field: &str) -> Option<f64> {
+        let value = self.fields.get(field).or_else(|| self.value.as_ref().filter(|_| field == "value"))?;
+        value.as_f64().or_else(|| written(value).trim().parse().ok()).filter(|number| number.is_finite())
+    }
+
     #[cfg(test)]
     pub(super) fn plain(node: NodeId, text: &str) -> Self {
         Self::bare(node, text.into())
     }
-}
-
-/// The numeric value that `keep = "best"` compares.
-pub(super) fn number(fields: &Map<String, Value>, field: &str) -> Option<f64> {
-    let value = fields.get(field)?;
-    value.as_f64().or_else(|| written(value).trim().parse().ok()).filter(|number| number.is_finite())
 }

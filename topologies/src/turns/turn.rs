@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::Key;
 use super::frame::{FrameId, Place};
 use super::message::Heard;
-use super::Key;
 use crate::spec::Context;
 use crate::team::{NodeId, Sampling};
 

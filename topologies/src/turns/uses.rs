@@ -46,7 +46,9 @@ impl Uses {
             }
             NodeKind::Function(function) => match &function.op {
                 Op::Transform(expression) => names.extend(names_of(expression)),
-                Op::Concat { template, .. } => shown.extend(template.iter().flat_map(|template| variables_of(template))),
+                Op::Concat { template, .. } => {
+                    shown.extend(template.iter().flat_map(|template| variables_of(template)))
+                }
                 Op::Tool { arguments, .. } => shown.extend(arguments.iter().flat_map(|(_, value)| variables_of(value))),
                 Op::Tree(tree) => names.extend(tree.until.iter().flat_map(|guard| names_of(guard.expression()))),
                 Op::Majority { .. } | Op::Vote { .. } | Op::BestOf { .. } | Op::Rank { .. } => {}
@@ -79,9 +81,11 @@ pub(super) fn variables_of(template: &Template) -> Vec<String> {
 }
 
 /// The agents that a node calls as subroutines: judges, expanders, and the curators of what it writes.
-pub(super) fn employees(team: &Team, node: NodeId) -> Vec<NodeId> {
+pub(crate) fn employees(team: &Team, node: NodeId) -> Vec<NodeId> {
     match &team.node(node).kind {
-        NodeKind::Agent(agent) => agent.writes.iter().filter_map(|memory| team.memories()[memory.index()].curator).collect(),
+        NodeKind::Agent(agent) => {
+            agent.writes.iter().filter_map(|memory| team.memories()[memory.index()].curator).collect()
+        }
         NodeKind::Function(function) => match &function.op {
             Op::BestOf { score: Score::Judge(judge), .. } | Op::Rank { judge, .. } => vec![*judge],
             Op::Tree(tree) => std::iter::once(tree.expand).chain(tree.score).collect(),

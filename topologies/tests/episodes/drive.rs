@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use marft_topologies::Team;
-use marft_topologies::turns::{EndReason, Event, Inputs, Message, Observation, Plan, Said, Turn, Turns};
+use marft_topologies::turns::{Ask, EndReason, Event, Inputs, Message, Observation, Plan, Said, Turn, Turns};
 
 /// Reads a team that must be valid.
 pub(crate) fn team(text: &str) -> Arc<Plan> {
@@ -17,6 +17,8 @@ pub(crate) fn team(text: &str) -> Arc<Plan> {
 pub(crate) struct Drive {
     pub(crate) turns: Turns,
     pub(crate) calls: usize,
+    /// Turns of agents, tools not counted.
+    pub(crate) words: usize,
     pub(crate) events: Vec<Event>,
     pub(crate) shown: Vec<(String, Observation)>,
 }
@@ -30,7 +32,7 @@ impl Drive {
         mut answer: impl FnMut(&str, &Turn, &Observation) -> Said,
     ) -> Self {
         let mut turns = Turns::new(plan, inputs);
-        let mut run = Self { turns: turns.clone(), calls: 0, events: Vec::new(), shown: Vec::new() };
+        let mut run = Self { turns: turns.clone(), calls: 0, words: 0, events: Vec::new(), shown: Vec::new() };
         let mut out: Vec<Turn> = Vec::new();
         while turns.ended().is_none() {
             out.extend(turns.take_ready());
@@ -40,16 +42,22 @@ impl Drive {
             let name = plan.team().node(turn.node).name.clone();
             let said = answer(&name, &turn, &shown);
             run.calls += said.calls as usize;
+            run.words += usize::from(matches!(turn.ask, Ask::Words { .. }));
             run.shown.push((name, shown));
             turns.spoke(turn.id, said).unwrap();
             run.events.extend(turns.take_events());
         }
+        run.events.extend(turns.take_events());
         run.turns = turns;
         run
     }
 
     /// Runs an episode, answering in canonical order.
-    pub(crate) fn run(plan: &Arc<Plan>, inputs: impl Into<Inputs>, answer: impl Fn(&str, &Turn, &Observation) -> String) -> Self {
+    pub(crate) fn run(
+        plan: &Arc<Plan>,
+        inputs: impl Into<Inputs>,
+        answer: impl Fn(&str, &Turn, &Observation) -> String,
+    ) -> Self {
         Self::run_in(plan, inputs, |_| 0, |name, turn, shown| Said::text(answer(name, turn, shown)))
     }
 

@@ -1,5 +1,7 @@
 //! Whole episodes, driven in any order of answers.
 
+mod catalog_files;
+mod catalog_runs;
 mod drive;
 mod fixture;
 mod flow;

@@ -19,7 +19,8 @@ fn plain(text: &str) -> String {
 
 /// A number without its dress: thousands separators, a currency sign, a full stop. `0.50`, `.5` and `50e-2` are the same.
 fn number(text: &str) -> Option<String> {
-    let bare: String = text.trim().trim_end_matches('.').chars().filter(|sign| !matches!(sign, ',' | '$' | '_')).collect();
+    let bare: String =
+        text.trim().trim_end_matches('.').chars().filter(|sign| !matches!(sign, ',' | '$' | '_')).collect();
     let (bare, percent) = match bare.strip_suffix('%') {
         Some(bare) => (bare, "%"),
         None => (bare.as_str(), ""),

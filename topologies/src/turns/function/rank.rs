@@ -95,7 +95,8 @@ impl Ranking {
         self.window = Some(start);
         let end = (start + window).min(self.order.len());
         let shown: Vec<_> = self.order[start..end].iter().map(|at| &self.inputs[*at]).collect();
-        let lines: Vec<_> = shown.iter().enumerate().map(|(at, input)| format!("[{}] {}", at + 1, input.text)).collect();
+        let lines: Vec<_> =
+            shown.iter().enumerate().map(|(at, input)| format!("[{}] {}", at + 1, input.text)).collect();
         let records = shown.iter().map(|input| Value::Object(input.record.clone())).collect();
         Some(vec![Brief {
             node: Some(self.judge),
@@ -164,7 +165,9 @@ fn better(answer: &Answer) -> Option<bool> {
 fn reorder(window: &mut [usize], answer: Option<&crate::turns::message::Message>) {
     let Some(message) = answer else { return };
     let numbers: Vec<usize> = match message.fields.get("order") {
-        Some(Value::Array(items)) => items.iter().filter_map(|item| super::number_in(&item.to_string())).map(|n| n as usize).collect(),
+        Some(Value::Array(items)) => {
+            items.iter().filter_map(|item| super::number_in(&item.to_string())).map(|n| n as usize).collect()
+        }
         Some(other) => digits(&crate::turns::message::written(other)),
         None => digits(&message.public),
     };
@@ -193,7 +196,8 @@ mod tests {
     use crate::turns::message::Message;
 
     fn inputs(texts: &[&str]) -> Vec<Input> {
-        let input = |text: &&str| Input { text: (*text).into(), value: Value::from(*text), record: Map::new(), message: None };
+        let input =
+            |text: &&str| Input { text: (*text).into(), value: Value::from(*text), record: Map::new(), message: None };
         texts.iter().map(input).collect()
     }
 
@@ -209,7 +213,10 @@ mod tests {
             match ranking.next(answers.as_ref()) {
                 Step::Done(product) => {
                     let value = product.unwrap().value.unwrap();
-                    return (value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect(), calls);
+                    return (
+                        value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect(),
+                        calls,
+                    );
                 }
                 Step::Ask(wave) => {
                     calls += wave.len();
@@ -237,7 +244,10 @@ mod tests {
     #[test]
     fn every_method_finds_the_best_with_as_many_calls_as_it_should_take() {
         let texts = ["3", "1", "5", "2", "4"];
-        assert_eq!(run(RankMethod::Pointwise, &texts), (vec!["5", "4", "3", "2", "1"].into_iter().map(String::from).collect(), 5));
+        assert_eq!(
+            run(RankMethod::Pointwise, &texts),
+            (vec!["5", "4", "3", "2", "1"].into_iter().map(String::from).collect(), 5)
+        );
         let (order, calls) = run(RankMethod::Pairwise { swap: false }, &texts);
         assert_eq!((order.join(""), calls), ("54321".to_owned(), 10));
         assert_eq!(run(RankMethod::Pairwise { swap: true }, &texts).1, 20);

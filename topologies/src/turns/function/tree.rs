@@ -180,7 +180,8 @@ impl Search {
                 child.total / visits + EXPLORATION * (log / visits).sqrt()
             };
             let children = self.nodes[node].children.iter().copied();
-            let Some(best) = children.reduce(|best, child| if bound(child) > bound(best) { child } else { best }) else {
+            let Some(best) = children.reduce(|best, child| if bound(child) > bound(best) { child } else { best })
+            else {
                 break;
             };
             node = best;
@@ -244,7 +245,11 @@ impl Search {
         let path = self.path(node);
         Brief {
             node: self.tree.score,
-            text: format!("{}\n\nSo far:\n{}\n\nHow good is it? Give a number as its score.", self.task, path.join("\n")),
+            text: format!(
+                "{}\n\nSo far:\n{}\n\nHow good is it? Give a number as its score.",
+                self.task,
+                path.join("\n")
+            ),
             names: Map::from_iter([
                 ("candidate".to_owned(), Value::from(self.nodes[node].text.as_str())),
                 ("path".to_owned(), path.into()),

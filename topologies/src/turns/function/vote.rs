@@ -19,13 +19,7 @@ pub(in crate::turns) fn vote(inputs: &[Input], weight: &str, how: Canonical, tie
     weighed(inputs, how, tie, draw, |input| input.number(weight).unwrap_or(0.0).max(0.0))
 }
 
-fn weighed(
-    inputs: &[Input],
-    how: Canonical,
-    tie: Tie,
-    draw: u64,
-    weight: impl Fn(&Input) -> f64,
-) -> Option<Product> {
+fn weighed(inputs: &[Input], how: Canonical, tie: Tie, draw: u64, weight: impl Fn(&Input) -> f64) -> Option<Product> {
     // Values in order of first appearance: (first voter, voters, weight).
     let mut values: Vec<(usize, usize, f64)> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
