@@ -30,6 +30,8 @@
 //! assert!((KlEstimator::K3.value(d) - 0.005_170_918_075_647_5).abs() < 1e-15);
 //! ```
 
+#![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
+
 use serde::Deserialize;
 
 use crate::loss::{LOG_RATIO_LIMIT, Lane};
@@ -59,7 +61,7 @@ impl KlEstimator {
     }
 
     /// The estimate and its derivative by log π.
-    #[inline]
+    #[inline(always)]
     fn parts<F: Lane>(self, d: F) -> (F, F) {
         match self {
             Self::K1 => (d, F::ONE),
@@ -75,7 +77,7 @@ impl KlEstimator {
 }
 
 impl<F: Lane> Objective<F, 1> for KlEstimator {
-    #[inline]
+    #[inline(always)]
     fn term(&self, new: F, reference: F, _: F) -> Term<F, 1> {
         let (loss, grad) = self.parts(new - reference);
         Term { loss, grad, stats: [loss] }

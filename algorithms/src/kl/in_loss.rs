@@ -25,6 +25,8 @@
 //! # Ok::<(), marft_algorithms::Error>(())
 //! ```
 
+#![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
+
 use serde::Deserialize;
 use tch::Tensor;
 
@@ -53,7 +55,7 @@ impl Default for KlInLoss {
 }
 
 impl<F: Lane> Objective<F, 1> for KlInLoss {
-    #[inline]
+    #[inline(always)]
     fn term(&self, new: F, reference: F, target: F) -> Term<F, 1> {
         let Term { loss, grad, stats } = self.estimator.term(new, reference, target);
         let beta = F::narrow(self.beta);

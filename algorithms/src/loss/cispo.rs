@@ -26,6 +26,8 @@
 //! # Ok::<(), marft_algorithms::Error>(())
 //! ```
 
+#![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
+
 use serde::Deserialize;
 use tch::Tensor;
 
@@ -65,13 +67,13 @@ pub fn cispo<F: Lane>(logp_new: &Tensor, batch: &PolicyBatch<'_, F>, config: &Ci
 }
 
 impl<F: Lane> Objective<F, STATS> for Cispo {
-    #[inline]
+    #[inline(always)]
     fn term(&self, new: F, old: F, advantage: F) -> Term<F, STATS> {
         let (floor, ceiling) = (F::narrow(self.ratio_min), F::narrow(self.ratio_max));
         let (parts, _) = ratio(new, old);
         let grad = -parts.exp.least(ceiling).most(floor) * advantage;
         let (low, high) = (F::indicator(parts.exp < floor), F::indicator(parts.exp > ceiling));
-        Term { loss: grad * new, grad, stats: [parts.exp, parts.k3, low, high] }
+        Term { loss: grad * new, grad, stats: [parts.minus_one, parts.k3, low, high] }
     }
 }
 

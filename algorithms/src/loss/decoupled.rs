@@ -83,19 +83,28 @@ pub fn decoupled<F: Lane>(
     let cap = F::narrow(config.cap);
     let weigh = |draft: &mut Draft<'_, F>| {
         let behave = &logp_behave[draft.first..draft.first + draft.new.len()];
-        for (index, &behave) in behave.iter().enumerate() {
-            let keep = draft.in_loss[index];
-            if keep && !behave.wide().is_finite() {
-                let (what, index, value) = ("logp_behave", draft.first + index, behave.wide());
-                return Err(LossError::NotFinite { what, index, value });
-            }
-            let (parts, within) = ratio(draft.old[index].kept(keep), behave.kept(keep));
-            let trusted = (within || parts.exp < F::ONE) && parts.exp.least(cap) == parts.exp;
-            draft.weight[index] = draft.weight[index] * parts.exp * F::indicator(trusted);
+        for (((w, &old), &behave), &keep) in
+            draft.weight.iter_mut().zip(draft.old.iter()).zip(behave).zip(draft.in_loss)
+        {
+            let behave = behave.kept(keep);
+            let (parts, _) = ratio(old.kept(keep), behave);
+            // The last term is zero, or NaN where the behaviour is not finite.
+            *w = *w * parts.exp * F::indicator(parts.exp <= cap) + behave * <F as Lane>::ZERO;
         }
         Ok(())
     };
-    Ok(prepared_policy_loss(logp_new, batch, config.aggregation, &objective, None, weigh)?)
+    prepared_policy_loss(logp_new, batch, config.aggregation, &objective, None, weigh)
+        .map_err(|error| name_behave(error, logp_behave).into())
+}
+
+/// A bad weight with a bad behaviour behind it is the behaviour's fault.
+fn name_behave<F: Lane>(error: LossError, logp_behave: &[F]) -> LossError {
+    match error {
+        LossError::NotFinite { what: "weight", index, .. } if !logp_behave[index].wide().is_finite() => {
+            LossError::NotFinite { what: "logp_behave", index, value: logp_behave[index].wide() }
+        }
+        other => other,
+    }
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@
 //! # Ok::<(), marft_algorithms::Error>(())
 //! ```
 
+#![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
+
 use serde::Deserialize;
 use tch::Tensor;
 
@@ -94,7 +96,7 @@ impl Dual {
 }
 
 impl<F: Lane> Objective<F, 5> for Dual {
-    #[inline]
+    #[inline(always)]
     fn term(&self, new: F, old: F, advantage: F) -> Term<F, 5> {
         let Term { loss, grad, stats: [ratio, k3, low, high] } = self.clip.term(new, old, advantage);
         let limit = -F::narrow(self.bound) * advantage;

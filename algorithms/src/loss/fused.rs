@@ -5,6 +5,8 @@
 //! float of the columns inside a block and in f64 across blocks. A NaN or infinity costs nothing to notice (each input
 //! times zero is summed) and is looked for only when it was.
 
+#![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
+
 use super::error::{LossError, same_length};
 use super::lane::Lane;
 
@@ -19,7 +21,7 @@ pub(crate) struct Term<F, const K: usize> {
     pub loss: F,
     /// Derivative of `loss` by the first column.
     pub grad: F,
-    /// What to sum up for the report. The extremes of the first are kept too; it must be positive.
+    /// What to sum up for the report, and for the first of them its extremes. All must be 0 when all columns are.
     pub stats: [F; K],
 }
 
@@ -54,9 +56,9 @@ pub(crate) struct Sums<const K: usize> {
     pub loss: f64,
     /// Unweighted statistics.
     pub stats: [f64; K],
-    /// Smallest first statistic.
+    /// Smallest first statistic, at most 0.
     pub min: f64,
-    /// Largest first statistic.
+    /// Largest first statistic, at least 0.
     pub max: f64,
     poison: f64,
 }
@@ -64,7 +66,7 @@ pub(crate) struct Sums<const K: usize> {
 impl<const K: usize> Sums<K> {
     /// Nothing yet.
     pub(crate) fn new() -> Self {
-        Self { loss: 0.0, stats: [0.0; K], min: f64::INFINITY, max: f64::NEG_INFINITY, poison: 0.0 }
+        Self { loss: 0.0, stats: [0.0; K], min: 0.0, max: 0.0, poison: 0.0 }
     }
 }
 
@@ -121,7 +123,7 @@ fn pad<T: Copy + Default>(tail: &[T]) -> [T; BLOCK] {
     padded
 }
 
-#[inline]
+#[inline(always)]
 fn block<F: Lane, O: Objective<F, K>, const K: usize>(
     objective: &O,
     new: &[F; BLOCK],
@@ -143,7 +145,7 @@ fn block<F: Lane, O: Objective<F, K>, const K: usize>(
         loss[i] = term.loss * w;
         gradient[i] += term.grad * w;
         for (column, stat) in stats.iter_mut().zip(term.stats) {
-            column[i] = stat.kept(keep);
+            column[i] = stat;
         }
     }
     sums.loss += sum(&loss);
@@ -158,7 +160,7 @@ fn block<F: Lane, O: Objective<F, K>, const K: usize>(
     }
 }
 
-#[inline]
+#[inline(always)]
 fn sum<F: Lane>(column: &[F; BLOCK]) -> f64 {
     let mut lanes = [<F as Lane>::ZERO; LANES];
     for part in column.as_chunks::<LANES>().0 {
@@ -169,20 +171,35 @@ fn sum<F: Lane>(column: &[F; BLOCK]) -> f64 {
     lanes.iter().map(|lane| lane.wide()).sum()
 }
 
-/// Smallest and largest of the numbers that are not zero.
-#[inline]
+/// Sum of `new - old` over the tokens in the loss; not finite if one of them is not.
+pub(crate) fn difference_sum<F: Lane>(new: &[F], old: &[F], in_loss: &[bool]) -> f64 {
+    let mut total = 0.0;
+    for start in (0..new.len()).step_by(BLOCK) {
+        let end = (start + BLOCK).min(new.len());
+        let mut difference = [<F as Lane>::ZERO; BLOCK];
+        let (new, old, in_loss) = (&new[start..end], &old[start..end], &in_loss[start..end]);
+        for (((d, &x), &y), &keep) in difference.iter_mut().zip(new).zip(old).zip(in_loss) {
+            *d = x.kept(keep) - y.kept(keep);
+        }
+        total += sum(&difference);
+    }
+    total
+}
+
+/// Smallest and largest of the numbers and 0.
+#[inline(always)]
 fn extremes<F: Lane>(column: &[F; BLOCK]) -> (f64, f64) {
-    let (huge, zero) = (F::narrow(f64::from(f32::MAX)), <F as Lane>::ZERO);
-    let (mut low, mut high) = ([huge; LANES], [zero; LANES]);
+    let zero = <F as Lane>::ZERO;
+    let (mut low, mut high) = ([zero; LANES], [zero; LANES]);
     for part in column.as_chunks::<LANES>().0 {
         for ((low, high), &x) in low.iter_mut().zip(&mut high).zip(part) {
+            *low = x.least(*low);
             *high = x.most(*high);
-            *low = if x > zero { x } else { huge }.least(*low);
         }
     }
-    let low = low.iter().fold(huge, |a, &b| a.least(b)).wide();
-    let high = high.iter().fold(zero, |a, &b| a.most(b)).wide();
-    if high > 0.0 { (low, high) } else { (f64::INFINITY, f64::NEG_INFINITY) }
+    let low = low.iter().fold(zero, |a, &b| b.least(a)).wide();
+    let high = high.iter().fold(zero, |a, &b| b.most(a)).wide();
+    (low, high)
 }
 
 /// The first token in the loss with a number that is not finite, or an overflow of finite ones.

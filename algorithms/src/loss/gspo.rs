@@ -33,8 +33,9 @@
 use serde::Deserialize;
 use tch::Tensor;
 
-use super::aggregate::Aggregation;
+use super::aggregate::{Aggregation, count_kept};
 use super::batch::PolicyBatch;
+use super::fused::difference_sum;
 use super::lane::Lane;
 use super::policy::{Draft, PolicyLoss, prepared_policy_loss};
 use super::ppo_clip::Clip;
@@ -82,16 +83,12 @@ fn share_ratio<F: Lane>(draft: &mut Draft<'_, F>) {
     for &length in draft.lengths {
         let range = start..start + length;
         start += length;
-        let (mut sum, mut tokens) = (0.0, 0usize);
-        for index in range.clone() {
-            let keep = draft.in_loss[index];
-            sum += (draft.new[index].kept(keep) - old[index].kept(keep)).wide();
-            tokens += usize::from(keep);
-        }
+        let in_loss = &draft.in_loss[range.clone()];
+        let sum = difference_sum(&draft.new[range.clone()], &old[range.clone()], in_loss);
         if sum.is_finite() {
-            let mean = F::narrow(sum / tokens.max(1) as f64);
-            for index in range {
-                old[index] = draft.new[index] - mean;
+            let mean = F::narrow(sum / count_kept(in_loss).max(1) as f64);
+            for (old, &new) in old[range.clone()].iter_mut().zip(&draft.new[range]) {
+                *old = new - mean;
             }
         }
     }

@@ -4,6 +4,8 @@
 //! most tokens are, `exp(d) - 1 - d` computed as written loses all its digits in f32; here the parts are taken out of
 //! the polynomial before they are added together, so that a divergence of 1e-8 is still exact to six digits.
 
+#![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
+
 use std::ops::{Add, AddAssign, Mul, Neg, Sub};
 
 use crate::trajectory::Real;
@@ -45,21 +47,21 @@ pub trait Lane:
     fn exp_parts(self) -> ExpParts<Self>;
 
     /// The smaller of two numbers, neither of them NaN.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     fn least(self, other: Self) -> Self {
         if self < other { self } else { other }
     }
 
     /// The larger of two numbers, neither of them NaN.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     fn most(self, other: Self) -> Self {
         if self > other { self } else { other }
     }
 
     /// 1 where `holds`, else 0.
-    #[inline]
+    #[inline(always)]
     fn indicator(holds: bool) -> Self {
         if holds { Self::ONE } else { <Self as Lane>::ZERO }
     }
@@ -69,12 +71,12 @@ impl Lane for f32 {
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
 
-    #[inline]
+    #[inline(always)]
     fn kept(self, keep: bool) -> Self {
         Self::from_bits(self.to_bits() & u32::from(keep).wrapping_neg())
     }
 
-    #[inline]
+    #[inline(always)]
     fn exp_parts(self) -> ExpParts<Self> {
         // Adding 1.5 * 2^23 leaves round(d / ln 2) in the low bits of the mantissa.
         const ROUND: f32 = 12_582_912.0;
@@ -101,12 +103,12 @@ impl Lane for f64 {
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
 
-    #[inline]
+    #[inline(always)]
     fn kept(self, keep: bool) -> Self {
         Self::from_bits(self.to_bits() & u64::from(keep).wrapping_neg())
     }
 
-    #[inline]
+    #[inline(always)]
     fn exp_parts(self) -> ExpParts<Self> {
         let d = self;
         let minus_one = d.exp_m1();

@@ -1,5 +1,7 @@
 //! From an objective to a policy loss: aggregation weights, the pass over the spans, and the report.
 
+#![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
+
 use std::borrow::Cow;
 
 use tch::Tensor;
@@ -32,9 +34,9 @@ pub struct PolicyDiagnostics {
     pub sequences: usize,
     /// Mean ratio of new to old probability.
     pub ratio_mean: f64,
-    /// Smallest ratio.
+    /// Smallest ratio, or 1 where all are larger.
     pub ratio_min: f64,
-    /// Largest ratio.
+    /// Largest ratio, or 1 where all are smaller.
     pub ratio_max: f64,
     /// Mean k3 estimate of the divergence of the new from the old policy, nats per token.
     pub approx_kl: f64,
@@ -75,11 +77,11 @@ impl PolicyDiagnostics {
     }
 }
 
-/// The statistics every policy objective keeps: ratio, k3, clipped low, clipped high; dual clip is a fifth.
+/// The statistics every policy objective keeps: ratio - 1, k3, clipped low, clipped high; dual clip is a fifth.
 pub(crate) const STATS: usize = 4;
 
 /// The log-ratio within its limit, its exponential, and whether it was within.
-#[inline]
+#[inline(always)]
 pub(crate) fn ratio<F: Lane>(new: F, old: F) -> (ExpParts<F>, bool) {
     let (raw, limit) = (new - old, F::narrow(LOG_RATIO_LIMIT));
     let log_ratio = raw.least(limit).most(-limit);
@@ -87,10 +89,10 @@ pub(crate) fn ratio<F: Lane>(new: F, old: F) -> (ExpParts<F>, bool) {
 }
 
 /// k3 of the old against the new policy, (ρ - 1) - ln ρ, from the parts of exp(ln ρ).
-#[inline]
+#[inline(always)]
 pub(crate) fn without_clip<F: Lane>(loss: F, grad: F, parts: ExpParts<F>) -> Term<F, STATS> {
     let zero = <F as Lane>::ZERO;
-    Term { loss, grad, stats: [parts.exp, parts.k3, zero, zero] }
+    Term { loss, grad, stats: [parts.minus_one, parts.k3, zero, zero] }
 }
 
 /// A span on its way into the loop. A sequence-level or decoupled objective rewrites `old` or `weight`.
@@ -228,9 +230,9 @@ fn report<const K: usize>(own: Totals, sums: &Sums<K>, kl: &Sums<1>) -> PolicyDi
     PolicyDiagnostics {
         tokens: own.tokens,
         sequences: own.sequences,
-        ratio_mean: mean(0),
-        ratio_min: sums.min,
-        ratio_max: sums.max,
+        ratio_mean: 1.0 + mean(0),
+        ratio_min: 1.0 + sums.min,
+        ratio_max: 1.0 + sums.max,
         approx_kl: mean(1),
         clip_low: mean(2),
         clip_high: mean(3),

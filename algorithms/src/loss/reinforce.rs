@@ -25,6 +25,8 @@
 //! # Ok::<(), marft_algorithms::Error>(())
 //! ```
 
+#![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
+
 use serde::Deserialize;
 use tch::Tensor;
 
@@ -53,7 +55,7 @@ pub fn reinforce<F: Lane>(
 }
 
 impl<F: Lane> Objective<F, STATS> for Reinforce {
-    #[inline]
+    #[inline(always)]
     fn term(&self, new: F, old: F, advantage: F) -> Term<F, STATS> {
         without_clip(-advantage * new, -advantage, ratio(new, old).0)
     }

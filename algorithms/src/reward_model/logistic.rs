@@ -11,8 +11,8 @@ impl<F: Lane> Objective<F, 1> for CrossEntropy {
         let tail = (-r.abs()).exp();
         let probability = if r >= 0.0 { 1.0 / (1.0 + tail) } else { tail / (1.0 + tail) };
         let loss = r.max(0.0) - y * r + tail.ln_1p();
-        // Half a point where the judge sits on the fence.
-        let right = if r == 0.0 { 0.5 } else { f64::from(u8::from((r > 0.0) == (y >= 0.5))) };
+        // A judge on the fence is right about nothing.
+        let right = f64::from(u8::from(r != 0.0 && (r > 0.0) == (y >= 0.5)));
         Term { loss: F::narrow(loss), grad: F::narrow(probability - y), stats: [F::narrow(right)] }
     }
 }

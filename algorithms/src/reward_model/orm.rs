@@ -44,7 +44,7 @@ pub struct OrmPairwise {
     pub centering: f64,
 }
 
-/// The pointwise loss; `mean` of the result is the accuracy at σ(r) = 1/2. See the [module documentation](self).
+/// The pointwise loss; `mean` of the result is the accuracy, where a score of 0 is wrong. See the [module documentation](self).
 pub fn orm_pointwise<F: Lane>(score: &Tensor, label: &[F]) -> crate::Result<ScalarLoss> {
     let n = token_count("score", score)?;
     same_length("label", label.len(), n)?;
@@ -104,7 +104,7 @@ mod tests {
         assert_close(&[out.value], &[want], 1e-12);
         let slope = [-0.5, 0.880_797_077_977_882_3 - 1.0, 0.268_941_421_369_995_1 - 0.375].map(|g| g / 3.0);
         assert_close(&gradient(&out.loss, &score), &slope, 1e-12);
-        assert_close(&[out.mean], &[2.5 / 3.0], 1e-12);
+        assert_close(&[out.mean], &[2.0 / 3.0], 1e-12);
     }
 
     /// Equal scores give ln 2; r⁺ - r⁻ = 2 with margin 1 gives softplus(-1), and centring adds 0.01 (3 + 1)².

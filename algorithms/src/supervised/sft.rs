@@ -29,6 +29,8 @@
 //! # Ok::<(), marft_algorithms::Error>(())
 //! ```
 
+#![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
+
 use tch::Tensor;
 
 use crate::loss::{Lane, LossError, Objective, ScalarLoss, Term, count_kept, same_length, weighted_column, within};
@@ -45,7 +47,7 @@ pub struct SftWeights<'a, F> {
 struct Likelihood;
 
 impl<F: Lane> Objective<F, 1> for Likelihood {
-    #[inline]
+    #[inline(always)]
     fn term(&self, logp: F, _: F, _: F) -> Term<F, 1> {
         Term { loss: -logp, grad: -F::ONE, stats: [logp] }
     }

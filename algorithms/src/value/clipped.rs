@@ -33,6 +33,8 @@
 //! # Ok::<(), marft_algorithms::Error>(())
 //! ```
 
+#![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
+
 use serde::Deserialize;
 use tch::Tensor;
 
@@ -133,7 +135,7 @@ struct Regression<F> {
 
 impl<F: Lane> Regression<F> {
     /// f and its derivative.
-    #[inline]
+    #[inline(always)]
     fn curve(&self, e: F) -> (F, F) {
         let (half, zero) = (F::narrow(0.5), <F as Lane>::ZERO);
         let beyond = |delta: F| {
@@ -158,7 +160,7 @@ impl<F: Lane> Regression<F> {
 }
 
 impl<F: Lane> Objective<F, 5> for Regression<F> {
-    #[inline]
+    #[inline(always)]
     fn term(&self, value: F, old: F, target: F) -> Term<F, 5> {
         let moved = (value - old).least(self.clip).most(-self.clip);
         let inside = moved == value - old;
