@@ -22,9 +22,13 @@ impl Output {
     }
 
     /// Whether a person is reading.
-    #[expect(dead_code, reason = "no command is there yet")]
     pub(super) fn is_terminal(&self) -> bool {
         self.terminal
+    }
+
+    /// Whether colours are welcome: at a terminal, unless `NO_COLOR` says otherwise.
+    pub(super) fn color(&self) -> bool {
+        self.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
     }
 
     /// Whether whoever read our stdout has closed it.
