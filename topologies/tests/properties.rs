@@ -54,6 +54,20 @@ fn a_file_can_be_written_and_read_again() {
     assert_eq!(read(&written), (spec, 0), "{written}");
 }
 
+#[test]
+fn every_catalogued_file_satisfies_the_schema_and_can_be_written_and_read_again() {
+    let validator = jsonschema::validator_for(&marft_topologies::schema::team_schema()).unwrap();
+    let files = marft_topologies::catalog::ENTRIES.iter().map(|entry| (entry.name, entry.text));
+    for (name, text) in files.chain([("rich", RICH)]) {
+        let json = serde_json::to_value(toml::from_str::<toml::Table>(text).unwrap()).unwrap();
+        let faults: Vec<_> = validator.iter_errors(&json).map(|fault| fault.to_string()).collect();
+        assert_eq!(faults, Vec::<String>::new(), "{name}");
+        let (spec, problems) = read(text);
+        assert_eq!(problems, 0, "{name}");
+        assert_eq!(read(&toml::to_string(&spec).unwrap()), (spec, 0), "{name}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 

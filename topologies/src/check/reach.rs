@@ -28,6 +28,14 @@ pub(super) fn check(team: &Team, problems: &mut Vec<Problem>) {
         }
     }
     for edge in team.edges() {
+        for end in [edge.from, edge.to] {
+            let node = team.node(end);
+            if node.employed {
+                let message = format!("`{}` works for another node, so it has no turn of its own here", node.label);
+                let help = "give the other node an agent of its own (the same `policy` shares the weights)";
+                problems.push(Problem::new(Code::BadCombination, message, edge.span).help(help));
+            }
+        }
         if let Some(when) = &edge.when
             && matches!(when.holds(&Scope::new()), Ok(false))
         {
