@@ -9,6 +9,8 @@ pub mod device;
 pub mod generate;
 pub mod lora;
 pub mod model;
+pub mod parse;
+pub mod policy;
 pub mod pretrained;
 mod tensor_file;
 pub mod text;

@@ -1,0 +1,183 @@
+//! The client: one call with its rate, deadline and retries.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
+use serde_json::Value;
+
+use super::config::RemoteConfig;
+use super::error::RemoteError;
+use super::rate::Rate;
+use super::request::RemoteRequest;
+use super::response::RemoteAnswer;
+use super::stream::{Piece, StreamReader};
+
+/// The longest wait between two attempts.
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
+
+/// What is kept of a refusal's body.
+const EXCERPT: usize = 400;
+
+/// Asks one server. Clones share its connections and its rate.
+#[derive(Debug, Clone)]
+pub struct Client {
+    config: Arc<RemoteConfig>,
+    http: reqwest::Client,
+    rate: Arc<Rate>,
+}
+
+impl Client {
+    /// A client of the server that `config` names. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// The settings make no sense, or TLS cannot be set up.
+    pub fn new(config: RemoteConfig) -> Result<Self, RemoteError> {
+        config.check()?;
+        // an error means that a provider is installed already, which serves as well
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let mut headers = reqwest::header::HeaderMap::new();
+        if let Some(key) = &config.key {
+            let mut value = HeaderValue::from_str(&format!("Bearer {}", key.reveal()))
+                .map_err(|_| RemoteError::Config("the key holds characters that a header cannot".to_owned()))?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        let http = reqwest::Client::builder().default_headers(headers).build();
+        let http = http.map_err(|error| RemoteError::Config(error.without_url().to_string()))?;
+        let rate = Arc::new(Rate::new(config.calls_per_minute));
+        Ok(Self { config: Arc::new(config), http, rate })
+    }
+
+    /// Its settings.
+    pub fn config(&self) -> &RemoteConfig {
+        &self.config
+    }
+
+    /// Asks, and waits for the whole answer.
+    ///
+    /// # Errors
+    /// What the last attempt came to, or the deadline.
+    pub async fn ask(&self, request: &RemoteRequest) -> Result<RemoteAnswer, RemoteError> {
+        let answer = self
+            .retrying(|| async {
+                let body = self.post(request.endpoint.path(), &request.body(&self.config.model, false)).await?;
+                RemoteAnswer::read(&body)
+            })
+            .await?;
+        with_logprobs(request, answer)
+    }
+
+    /// Asks, and hands on what is said as it comes. An attempt that broke off after something was said is not tried again.
+    ///
+    /// # Errors
+    /// What the last attempt came to, or the deadline.
+    pub async fn stream(
+        &self,
+        request: &RemoteRequest,
+        mut said: impl FnMut(&str),
+    ) -> Result<RemoteAnswer, RemoteError> {
+        let limit = self.config.deadline;
+        let streaming = async {
+            let url = self.config.url(request.endpoint.path());
+            let body = request.body(&self.config.model, true);
+            let response = self.retrying(|| self.send(&url, &body)).await?;
+            let mut reader = StreamReader::default();
+            let mut bytes = response.bytes_stream();
+            while let Some(chunk) = bytes.next().await {
+                let chunk = chunk.map_err(|error| RemoteError::BrokenOff(error.without_url().to_string()))?;
+                for piece in reader.push(&chunk)? {
+                    if let Piece::Text(text) = piece {
+                        said(&text);
+                    }
+                }
+            }
+            reader.finish()
+        };
+        let outcome = tokio::time::timeout(limit, streaming).await;
+        let answer = outcome.unwrap_or(Err(RemoteError::Deadline { limit, attempts: 1 }))?;
+        with_logprobs(request, answer)
+    }
+
+    /// Posts JSON to a path below the base and reads the JSON that comes back. One attempt.
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, RemoteError> {
+        self.post_url(&self.config.url(path), body).await
+    }
+
+    /// As [`post`](Self::post), for a whole address.
+    pub(super) async fn post_url(&self, url: &str, body: &Value) -> Result<Value, RemoteError> {
+        let response = self.send(url, body).await?;
+        let text = response.text().await.map_err(|error| RemoteError::BrokenOff(error.without_url().to_string()))?;
+        // servers answer some calls with plain words
+        Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    async fn send(&self, url: &str, body: &Value) -> Result<reqwest::Response, RemoteError> {
+        let sent = self.http.post(url).json(body).send().await;
+        let response = sent.map_err(|error| {
+            let reason = innermost(&error.without_url());
+            RemoteError::Connect { url: url.to_owned(), reason }
+        })?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let retry_after = retry_after.map(Duration::from_secs);
+        let mut body = response.text().await.unwrap_or_default();
+        if let Some((end, _)) = body.char_indices().nth(EXCERPT) {
+            body.truncate(end);
+        }
+        Err(RemoteError::Status { status: status.as_u16(), body, retry_after })
+    }
+
+    /// Tries until it works, may not work, or the deadline passes.
+    async fn retrying<T, F: Future<Output = Result<T, RemoteError>>>(
+        &self,
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<T, RemoteError> {
+        let limit = self.config.deadline;
+        let deadline = Instant::now() + limit;
+        let mut attempts = 0;
+        loop {
+            let wait = self.rate.wait(Instant::now());
+            let over = || RemoteError::Deadline { limit, attempts };
+            if Instant::now() + wait >= deadline {
+                return Err(over());
+            }
+            tokio::time::sleep(wait).await;
+            attempts += 1;
+            let outcome = tokio::time::timeout_at(deadline.into(), attempt()).await;
+            let error = match outcome {
+                Err(_) => return Err(RemoteError::Deadline { limit, attempts }),
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(error)) => error,
+            };
+            if !error.is_transient() || attempts > self.config.retries {
+                return Err(error);
+            }
+            let doubled = self.config.back_off.saturating_mul(1 << (attempts - 1).min(16)).min(LONGEST_BACK_OFF);
+            let pause = error.retry_after().unwrap_or(doubled);
+            tracing::debug!(%error, attempts, ?pause, "trying the server again");
+            if Instant::now() + pause >= deadline {
+                return Err(error);
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+fn with_logprobs(request: &RemoteRequest, answer: RemoteAnswer) -> Result<RemoteAnswer, RemoteError> {
+    let missing = request.logprobs && answer.tokens.is_empty() && !answer.text.is_empty();
+    if missing { Err(RemoteError::NoLogprobs) } else { Ok(answer) }
+}
+
+/// The last cause of an error says what happened; those before it say that something happened.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
