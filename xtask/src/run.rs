@@ -83,7 +83,9 @@ pub(crate) fn test(root: &Path) -> Result<()> {
 pub(crate) fn demo(root: &Path) -> Result<()> {
     let marft =
         |args: &[&str]| run(cargo(root, ["run", "--quiet", "--locked", "--package", "marft", "--"].iter().chain(args)));
-    marft(&["env"])
+    marft(&["env"])?;
+    marft(&["check", "catalog:duo"])?;
+    marft(&["graph", "catalog:duo", "--format", "mermaid"])
 }
 
 /// `cargo xtask audit`
