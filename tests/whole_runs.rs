@@ -4,4 +4,5 @@
 //! line; [`program::marft`] runs it.
 
 mod command_line;
+mod models;
 mod program;

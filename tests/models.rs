@@ -1,0 +1,80 @@
+//! `marft model` and `marft score`, with random models and a broken one.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::program::{Run, marft};
+
+const TINY: &str = "random:llama,seed=3";
+
+/// A run with `input` on its stdin.
+fn fed(command: &mut Command, input: &str) -> Run {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(input.as_bytes()).unwrap();
+    std::io::Seek::rewind(&mut file).unwrap();
+    Run::of(command.stdin(Stdio::from(file)))
+}
+
+#[test]
+fn score_writes_one_line_for_each_line() {
+    let input =
+        "{\"tokens\": [5, 9, 250]}\n\n{\"tokens\": [7]}\n{\"messages\": [{\"role\": \"user\", \"content\": \"hi\"}]}\n";
+    let run = fed(&mut marft(["score", "--model", TINY, "--format", "json"]), input);
+    assert_eq!((run.code(), run.stderr()), (Some(0), ""), "{run}");
+    let lines: Vec<Value> = run.stdout().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3, "{run}");
+    assert_eq!(lines[0]["tokens"], serde_json::json!([5, 9, 250]));
+    assert_eq!(lines[1]["logprobs"], serde_json::json!([]));
+    // <|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n
+    assert_eq!(lines[2]["tokens"].as_array().unwrap().len(), 21);
+    for line in &lines {
+        let (tokens, scores) = (line["tokens"].as_array().unwrap(), line["logprobs"].as_array().unwrap());
+        assert_eq!(scores.len(), tokens.len() - 1);
+        assert!(scores.iter().all(|score| score.as_f64().unwrap() < 0.0), "{run}");
+    }
+}
+
+#[test]
+fn score_says_which_line_it_cannot_score_and_why() {
+    for (line, words) in [
+        ("{\"tokens\": [1, 320]}", "token 320 is outside the vocabulary of 320"),
+        ("{\"tokens\": [1], \"messages\": []}", "it needs either `tokens` or `messages`"),
+        ("{\"token\": [1]}", "unknown field `token`"),
+        ("[1, 2", "it is not such an object"),
+        ("{\"messages\": [{\"content\": 1}]}", "the chat template refused the conversation"),
+    ] {
+        let run = fed(&mut marft(["score", "--model", TINY]), &format!("{{\"tokens\": [1, 2]}}\n{line}\n"));
+        assert_eq!(run.code(), Some(1), "{run}");
+        assert_eq!(run.stdout().lines().count(), 1, "the first line was scored: {run}");
+        assert!(run.stderr().contains("cannot score line 2") && run.stderr().contains(words), "{run}");
+    }
+}
+
+#[test]
+fn a_model_that_is_not_there_comes_with_a_hint() {
+    let cache = tempfile::tempdir().unwrap();
+    let run = Run::of(marft(["model", "show", "smollm2-135m-instruct"]).env("XDG_CACHE_HOME", cache.path()));
+    insta::assert_snapshot!(run, @r"
+    exit code: 1
+    ----- stdout -----
+    ----- stderr -----
+    error: cannot open the model `smollm2-135m-instruct`
+      caused by: the model `smollm2-135m-instruct` is not in the cache
+    hint: run `marft model pull smollm2-135m-instruct`
+    ");
+    let run = Run::of(marft(["model", "show", "no-such-model"]).env("XDG_CACHE_HOME", cache.path()));
+    assert!(run.code() == Some(1) && run.stderr().contains("hint: `marft model list`"), "{run}");
+}
+
+#[test]
+fn list_and_show_answer_in_json() {
+    let cache = tempfile::tempdir().unwrap();
+    let run = Run::of(marft(["model", "list", "--format", "json"]).env("XDG_CACHE_HOME", cache.path()));
+    let listed: Value = serde_json::from_str(run.stdout()).unwrap();
+    assert!(listed.as_array().unwrap().iter().all(|model| model["installed"] == false), "{run}");
+    let run = Run::of(&mut marft(["model", "show", "random:smollm2-135m", "--format", "json"]));
+    let shown: Value = serde_json::from_str(run.stdout()).unwrap();
+    assert_eq!((&shown["parameters"], &shown["architecture"]), (&134_515_008.into(), &"llama".into()), "{run}");
+}
