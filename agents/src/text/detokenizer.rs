@@ -41,6 +41,11 @@ impl<'a> Detokenizer<'a> {
         text
     }
 
+    /// Number of bytes that wait for the rest of their character.
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
     /// Ends the stream: an unfinished character becomes U+FFFD.
     pub fn finish(self) -> String {
         String::from_utf8_lossy(&self.pending).into_owned()
