@@ -188,6 +188,7 @@ fn smollm2_is_the_model_that_transformers_reads() {
     check_text(&location, &published);
     let (worst, _) = check_scores(&location, &published, Placement::EXACT);
     assert!(worst < 1e-4, "f32: {worst}");
+    // 0.33 at most and 0.053 in the mean were seen; Qwen2.5 Coder 0.5B: 0.25 and 0.033.
     let (worst, mean) = check_scores(&location, &published, Placement::FAST);
-    assert!(worst < 1.0 && mean < 0.1, "bf16: at most {worst}, {mean} in the mean");
+    assert!(worst < 0.5 && mean < 0.08, "bf16: at most {worst}, {mean} in the mean");
 }
