@@ -95,13 +95,11 @@ impl Constraints {
             Form::Regex(pattern) => TopLevelGrammar::from_regex(pattern),
         };
         let mut matcher = Matcher::new(self.factory.create_parser(grammar));
-        match matcher.get_error() {
-            Some(reason) => Err(form_error(reason)),
-            None => {
-                let accepting = matcher.is_accepting().map_err(form_error)?;
-                Ok(Constraint { matcher, end_ids: self.end_ids.clone(), allowed: None, accepting, ended: false })
-            }
+        if let Some(reason) = matcher.get_error() {
+            return Err(form_error(reason));
         }
+        let accepting = matcher.is_accepting().map_err(form_error)?;
+        Ok(Constraint { matcher, end_ids: self.end_ids.clone(), allowed: None, accepting, ended: false })
     }
 }
 
