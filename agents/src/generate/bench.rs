@@ -216,13 +216,13 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 fn difference(after: Phases, before: Phases) -> Phases {
     Phases {
-        plan: after.plan - before.plan,
-        attention: after.attention - before.attention,
-        adapters: after.adapters - before.adapters,
-        blocks: after.blocks - before.blocks,
-        head: after.head - before.head,
-        draw: after.draw - before.draw,
-        apply: after.apply - before.apply,
+        plan: after.plan.saturating_sub(before.plan),
+        attention: after.attention.saturating_sub(before.attention),
+        adapters: after.adapters.saturating_sub(before.adapters),
+        blocks: after.blocks.saturating_sub(before.blocks),
+        head: after.head.saturating_sub(before.head),
+        draw: after.draw.saturating_sub(before.draw),
+        apply: after.apply.saturating_sub(before.apply),
     }
 }
 

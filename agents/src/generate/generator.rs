@@ -354,16 +354,13 @@ impl Generator {
                     None => kept.push(follower),
                 }
             }
-            match reason(&sequence) {
-                Some(error) => {
-                    ended.push((sequence, error));
-                    // They have lost their reader and start for themselves.
-                    kept.into_iter().rev().for_each(|follower| self.waiting.push_front(follower));
-                }
-                None => {
-                    sequence.followers = kept;
-                    self.running.push(sequence);
-                }
+            if let Some(error) = reason(&sequence) {
+                ended.push((sequence, error));
+                // They have lost their reader and start for themselves.
+                kept.into_iter().rev().for_each(|follower| self.waiting.push_front(follower));
+            } else {
+                sequence.followers = kept;
+                self.running.push(sequence);
             }
         }
         for (sequence, error) in ended {

@@ -45,13 +45,11 @@ impl KvCache {
     pub fn grow(&mut self, blocks: &mut Vec<BlockId>, positions: usize) -> bool {
         let before = blocks.len();
         while blocks.len() < positions.div_ceil(block_size()) {
-            match self.take() {
-                Some(block) => blocks.push(block),
-                None => {
-                    self.release(&mut blocks.split_off(before));
-                    return false;
-                }
-            }
+            let Some(block) = self.take() else {
+                self.release(&mut blocks.split_off(before));
+                return false;
+            };
+            blocks.push(block);
         }
         true
     }
@@ -59,8 +57,7 @@ impl KvCache {
     /// Blocks for a second sequence that has the same first `positions`: whole blocks are shared, the last part is copied.
     pub fn fork(&mut self, blocks: &[BlockId], positions: usize) -> Option<Vec<BlockId>> {
         let whole = positions / block_size();
-        let tail = positions % block_size() > 0;
-        let copy = if tail { Some(self.take()?) } else { None };
+        let copy = if positions.is_multiple_of(block_size()) { None } else { Some(self.take()?) };
         let mut forked = blocks[..whole].to_vec();
         for &block in &forked {
             self.pool.hold(block);

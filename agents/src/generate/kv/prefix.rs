@@ -76,12 +76,11 @@ impl PrefixTree {
         self.clock += 1;
         let mut at = None;
         for (edge, &block) in ids.chunks_exact(self.block_size).zip(blocks) {
-            let next = match self.child(variant, at, edge) {
-                Some(known) => known,
-                None => {
-                    pool.hold(block);
-                    self.add(variant, at, edge, block)
-                }
+            let next = if let Some(known) = self.child(variant, at, edge) {
+                known
+            } else {
+                pool.hold(block);
+                self.add(variant, at, edge, block)
             };
             self.touch(next);
             at = Some(next);
