@@ -66,7 +66,8 @@ impl Turns {
         } else {
             message.value = Some(Value::Array(texts.iter().map(|text| Value::from(&**text)).collect()));
         }
-        Some(self.record(message))
+        // The team's own output is no further thing that was said.
+        Some(if place.is_some() { self.record(message) } else { Arc::new(message) })
     }
 
     /// A block's budget ran out: it ends with the declared outcome.

@@ -46,7 +46,7 @@ pub struct LogProbs {
 pub struct Message {
     /// Who.
     pub node: NodeId,
-    /// Round of the block that the node is a member of, from 0.
+    /// Round of the block that the node, or whoever employs it, is a member of, from 0.
     pub round: u32,
     /// Item, under a map.
     pub item: Option<u32>,

@@ -65,6 +65,7 @@ impl Reading {
         };
         if let Some(error) = schema.and_then(|schema| schema.validate(&json).err()) {
             self.unread = Some(format!("the output does not fit the schema: {error}"));
+            return None;
         }
         if let Value::Object(properties) = &json {
             self.fields.extend(properties.iter().map(|(name, value)| (name.clone(), value.clone())));

@@ -142,6 +142,9 @@ impl Turns {
         let order = &plan.blocks[block.index()];
         if order.router == Some(place.slot) {
             self.route(place);
+            if self.end.is_some() {
+                return;
+            }
         }
         for follower in order.followers.of(place.slot as usize) {
             let waiting = &mut self.frame_mut(place.frame).slots[*follower as usize];
