@@ -1,6 +1,8 @@
 //! Every page under `docs/errors` is a test: its example has that problem, its repair has none, and the rendered report
 //! is kept as a snapshot.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::path::Path;
 
 use marft_topologies::check::{Code, check_file};

@@ -263,6 +263,7 @@ fn port(picture: &Picture, member: Member, rect: Rect) -> (Rect, f64) {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one layout from top to bottom; its parts share every list made on the way")]
 fn layout(picture: &Picture, homes: &Homes, group: usize, inner: &[Inner]) -> Inner {
     let members = &picture.boxes[group].members;
     let index: BTreeMap<Member, usize> = members.iter().enumerate().map(|(at, member)| (*member, at)).collect();
@@ -395,7 +396,9 @@ impl Inner {
             *way = shifted(way, (shift, 0.0));
         }
         for points in self.through.values_mut().chain(self.direct.values_mut()) {
-            points.iter_mut().for_each(|point| point.0 += shift);
+            for point in points.iter_mut() {
+                point.0 += shift;
+            }
         }
     }
 }

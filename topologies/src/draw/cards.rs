@@ -50,7 +50,7 @@ fn agent_lines(team: &Team, agent: &Agent, label: &str) -> (Look, Vec<String>) {
     };
     match (memory("reads", &agent.reads), memory("writes", &agent.writes)) {
         (Some(reads), Some(_)) if agent.reads == agent.writes => {
-            lines.push(reads.replacen("reads", "reads, writes", 1))
+            lines.push(reads.replacen("reads", "reads, writes", 1));
         }
         (reads, writes) => lines.extend(reads.into_iter().chain(writes)),
     }

@@ -43,13 +43,12 @@ impl Layered {
         let mut points = Vec::new();
         let mut at = from;
         for layer in first + 1..last {
-            let point = match bundle.get(&layer) {
-                Some(point) => *point,
-                None => {
-                    let point = self.add(0.0, 0.0, layer);
-                    bundle.insert(layer, point);
-                    point
-                }
+            let point = if let Some(point) = bundle.get(&layer) {
+                *point
+            } else {
+                let point = self.add(0.0, 0.0, layer);
+                bundle.insert(layer, point);
+                point
             };
             if !self.links.contains(&(at, point)) {
                 self.links.push((at, point));
@@ -98,7 +97,9 @@ impl Layered {
                     position[*item] = (at as f64 + 0.5) / layer.len() as f64;
                 }
             };
-            layers.iter().for_each(|layer| note(layer, &mut position));
+            for layer in &layers {
+                note(layer, &mut position);
+            }
             let forwards = sweep % 2 == 0;
             for step in 0..count {
                 let layer = if forwards { step } else { count - 1 - step };
@@ -214,7 +215,7 @@ impl Layered {
     fn distance(&self, upper: usize, lower: usize) -> f64 {
         let (upper, lower) = (self.items[upper], self.items[lower]);
         let gap = if upper.height == 0.0 || lower.height == 0.0 { LINE_GAP } else { GAP };
-        (upper.height + lower.height) / 2.0 + gap
+        f64::midpoint(upper.height, lower.height) + gap
     }
 
     /// Least squares under minimum distances: isotonic regression by pooling adjacent violators.

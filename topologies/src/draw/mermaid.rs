@@ -95,9 +95,7 @@ fn id(member: Member) -> String {
 
 /// Mermaid's entity codes for what would end a label; line breaks stay.
 fn escaped(text: &str) -> String {
-    let parts: Vec<_> = text
-        .split("<br/>")
-        .map(|part| super::text::xml(part).replace("&#39;", "'").replace('&', "#").replace("#quot;", "#quot;"))
-        .collect();
+    let parts: Vec<_> =
+        text.split("<br/>").map(|part| super::text::xml(part).replace("&#39;", "'").replace('&', "#")).collect();
     parts.join("<br/>")
 }

@@ -21,7 +21,7 @@ pub(super) fn line(way: &Way) -> Option<Line> {
         Way::Forward(points) => Some(curve(points)),
         Way::Below { start, turns, lane, end } => {
             let corners = [*start, (turns.0, start.1), (turns.0, *lane), (turns.1, *lane), (turns.1, end.1), *end];
-            Some(Line { path: rounded(&corners), labels: vec![((turns.0 + turns.1) / 2.0, *lane)] })
+            Some(Line { path: rounded(&corners), labels: vec![(f64::midpoint(turns.0, turns.1), *lane)] })
         }
         Way::Own(rect) => {
             let (x, y) = (rect.x + rect.width, rect.y);

@@ -95,7 +95,7 @@ impl Picture {
         };
         let mut placed: BTreeMap<NodeId, Member> = BTreeMap::new();
         for (id, block) in team.blocks().iter().enumerate() {
-            let group = picture.group(team, BlockId::from(id), block);
+            let group = Self::group(team, BlockId::from(id), block);
             picture.boxes.push(group);
         }
         for (id, block) in team.blocks().iter().enumerate() {
@@ -103,13 +103,13 @@ impl Picture {
                 picture.place(team, id, *member, &mut placed);
             }
         }
-        picture.title = team.name().to_owned();
+        team.name().clone_into(&mut picture.title);
         picture.subtitle = picture.boxes.first().map(|root| root.note.clone()).unwrap_or_default();
         picture.links(team, &placed);
         picture
     }
 
-    fn group(&self, team: &Team, id: BlockId, block: &Block) -> Group {
+    fn group(team: &Team, id: BlockId, block: &Block) -> Group {
         let outer = block.node.map(|node| team.node(node));
         let title = match (&block.kind, outer) {
             (BlockKind::Routed(routing), _) => format!("routed by {}", team.node(routing.router).label),
@@ -140,13 +140,13 @@ impl Picture {
             NodeKind::Agent(_) | NodeKind::Function(_) => Member::Card(self.card(team, id)),
         };
         placed.insert(id, member);
-        if !self.is_copy(team, home) {
+        if !Self::is_copy(team, home) {
             self.boxes[home].members.push(member);
         }
     }
 
     /// Whether a box lies inside a replica that is not drawn.
-    fn is_copy(&self, team: &Team, mut block: usize) -> bool {
+    fn is_copy(team: &Team, mut block: usize) -> bool {
         while let Some(node) = team.blocks()[block].node {
             if team.node(node).replica.is_some_and(|replica| replica.index > 0) {
                 return true;
@@ -167,7 +167,7 @@ impl Picture {
         let mut found: BTreeMap<(Member, Member, Kind), Vec<String>> = BTreeMap::new();
         let mut order = Vec::new();
         for edge in team.edges() {
-            let copy = |node: NodeId| self.is_copy(team, team.node(node).block.index());
+            let copy = |node: NodeId| Self::is_copy(team, team.node(node).block.index());
             if copy(edge.from) || copy(edge.to) {
                 continue;
             }
@@ -223,7 +223,9 @@ impl Picture {
             let same = links.len() > 1 && links.iter().all(|link| self.links[*link].label == label);
             if let (Some(field), true, Member::Card(card)) = (field, same, to) {
                 self.cards[card].lines.insert(1, format!("hears each {field}"));
-                links.iter().for_each(|link| self.links[*link].label.clear());
+                for link in links {
+                    self.links[link].label.clear();
+                }
             }
         }
     }

@@ -139,7 +139,7 @@ fn body(out: &mut String, picture: &Picture, found: &Arrangement) {
     for found in &found.brackets {
         let (top, bottom) =
             found.ends.iter().fold((f64::INFINITY, 0.0_f64), |(top, bottom), y| (top.min(*y), bottom.max(*y)));
-        let (x, y) = (found.x - 7.0, (top + bottom) / 2.0);
+        let (x, y) = (found.x - 7.0, f64::midpoint(top, bottom));
         writeln!(
             out,
             "<text class=\"label\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\" transform=\"rotate(-90 {x:.1} {y:.1})\">\
@@ -262,6 +262,7 @@ fn write_card(out: &mut String, card: &Card, at: Rect) {
 }
 
 /// A dot at the upper left for whoever sees the task, a second border for whoever speaks for the team.
+#[expect(clippy::fn_params_excessive_bools, reason = "one bool for each of the two marks")]
 fn marks(out: &mut String, at: Rect, sees_task: bool, is_output: bool) {
     if sees_task {
         writeln!(out, "<circle class=\"task\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"4\"/>", at.x + 3.0, at.y + 3.0).ok();

@@ -122,6 +122,7 @@ pub(super) enum Phase {
 
 /// What a member said in one round: one message, or one per item; and what escaped from inside it.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_field_names, reason = "the number of a round is its round")]
 pub(super) struct Round {
     pub(super) round: u32,
     pub(super) messages: Vec<Spoken>,

@@ -83,6 +83,7 @@ impl From<Task> for Inputs {
 
 /// One episode of a team.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_field_names, reason = "turns are what it mainly holds")]
 pub struct Turns {
     plan: Arc<Plan>,
     seed: u64,

@@ -113,7 +113,9 @@ fn captured(field: &Field, words: &str) -> Option<(Value, Range<usize>)> {
 fn typed(field: &Field, value: Value) -> Result<Value, String> {
     let wrong = |value: &Value| format!("`{}` is not {}: {value}", field.name, article(field.kind));
     Ok(match (field.kind, value) {
-        (PortType::Any | PortType::Text, value @ Value::String(_)) | (PortType::Any, value) => value,
+        (PortType::Text, value @ Value::String(_))
+        | (PortType::Any, value)
+        | (PortType::Object, value @ Value::Object(_)) => value,
         (PortType::Text, value) => Value::String(value.to_string()),
         (PortType::Number, value) => number(&value).map(Value::Number).ok_or_else(|| wrong(&value))?,
         (PortType::Integer, value) => {
@@ -127,7 +129,6 @@ fn typed(field: &Field, value: Value) -> Result<Value, String> {
             }
             Value::Array(items)
         }
-        (PortType::Object, value @ Value::Object(_)) => value,
         (PortType::Object, Value::String(text)) => match serde_json::from_str(&text) {
             Ok(value @ Value::Object(_)) => value,
             _ => return Err(wrong(&Value::String(text))),

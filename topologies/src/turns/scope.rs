@@ -184,11 +184,11 @@ impl Turns {
         }
         let space = self.plan.blocks[team.node(viewer).block.index()].space;
         let nodes = self.plan.labels.get(&space)?.get(label)?;
-        let spoke = heard.iter().filter(|heard| nodes.contains(&team.edge(heard.edge).from)).map(record);
+        let mut spoke = heard.iter().filter(|heard| nodes.contains(&team.edge(heard.edge).from)).map(record);
         if let [only] = nodes.as_slice()
             && team.node(*only).map.is_none()
         {
-            return Some(spoke.last().unwrap_or_else(|| Value::Object(silent_record(team, *only))));
+            return Some(spoke.next_back().unwrap_or_else(|| Value::Object(silent_record(team, *only))));
         }
         Some(Value::Array(spoke.collect()))
     }

@@ -113,7 +113,7 @@ impl Turns {
                 let writes = &mut self.frame_mut(place.frame).slots[place.slot as usize].writes;
                 writes.resize(agent.writes.len(), 0);
                 writes[at] += 1;
-                if writes[at] % known.every.max(1) == 0 {
+                if writes[at].is_multiple_of(known.every.max(1)) {
                     let names = Map::from_iter([("record".to_owned(), Value::from(text.as_str()))]);
                     let text = format!("New record:\n{text}\n\nAnswer ADD, UPDATE, DELETE or NOOP.");
                     due.push((*memory, Brief { node: Some(curator), text, names }));

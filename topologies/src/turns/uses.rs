@@ -47,7 +47,7 @@ impl Uses {
             NodeKind::Function(function) => match &function.op {
                 Op::Transform(expression) => names.extend(names_of(expression)),
                 Op::Concat { template, .. } => {
-                    shown.extend(template.iter().flat_map(|template| variables_of(template)))
+                    shown.extend(template.iter().flat_map(|template| variables_of(template)));
                 }
                 Op::Tool { arguments, .. } => shown.extend(arguments.iter().flat_map(|(_, value)| variables_of(value))),
                 Op::Tree(tree) => names.extend(tree.until.iter().flat_map(|guard| names_of(guard.expression()))),

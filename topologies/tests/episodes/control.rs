@@ -42,7 +42,8 @@ fn a_router_names_who_speaks_next_and_hears_what_came_of_it() {
 fn a_route_that_cannot_be_read_ends_the_block_and_steps_are_capped() {
     let plan = team(ROUTED);
     let lost = Drive::run(&plan, Task::text("q"), |_, _, _| "next=nobody".into());
-    let unparseable = |event: &Event| matches!(event, Event::BlockEnded { reason: EndReason::UnparseableRoute { .. }, .. });
+    let unparseable =
+        |event: &Event| matches!(event, Event::BlockEnded { reason: EndReason::UnparseableRoute { .. }, .. });
     assert!(lost.events.iter().any(unparseable));
     let endless = Drive::run(&plan, Task::text("q"), |_, _, _| "next=a".into());
     assert_eq!(endless.calls, 8);
@@ -71,13 +72,15 @@ const PLANNED: &str = r#"
 #[test]
 fn a_planned_dag_runs_by_its_needs() {
     let plan = team(PLANNED);
-    let run = Drive::run(&plan, Task::text("q"), |name, turn, shown| match name {
+    let run = Drive::run(&plan, Task::text("q"), |name, turn, shown| {
+        match name {
         "planner" => json!({ "items": [
             { "id": "c", "task": "join", "needs": ["a", "b"] }, { "id": "a", "task": "left" }, { "id": "b", "task": "right" }
         ] })
         .to_string(),
         "worker" => format!("{}<{}>", turn.item.unwrap(), shown.user.lines().last().unwrap()),
         _ => "end".into(),
+    }
     });
     let joined = run.shown.iter().find(|(_, shown)| shown.user.ends_with("join")).unwrap();
     assert_eq!(joined.1.user, "q\n\na: 1<left>\n\nb: 2<right>\n\njoin");
@@ -118,14 +121,20 @@ fn spawned_agents_take_their_settings_from_the_items() {
         sees = ["task"]
         "#,
     );
-    let settings = json!({ "agents": [{ "role": "Poet.", "temperature": 0.25 }, { "temperature": 99.0 }, { "role": "Third." }] });
+    let settings =
+        json!({ "agents": [{ "role": "Poet.", "temperature": 0.25 }, { "temperature": 99.0 }, { "role": "Third." }] });
     let mut temperatures = Vec::new();
-    let run = Drive::run_in(&plan, Task::text("q"), |_| 0, |name, turn, _| {
-        if let marft_topologies::turns::Ask::Words { sampling, .. } = &turn.ask {
-            temperatures.push(sampling.temperature);
-        }
-        Said::text(if name == "breeder" { settings.to_string() } else { "hi".into() })
-    });
+    let run = Drive::run_in(
+        &plan,
+        Task::text("q"),
+        |_| 0,
+        |name, turn, _| {
+            if let marft_topologies::turns::Ask::Words { sampling, .. } = &turn.ask {
+                temperatures.push(sampling.temperature);
+            }
+            Said::text(if name == "breeder" { settings.to_string() } else { "hi".into() })
+        },
+    );
     let roles: Vec<_> = run.shown.iter().map(|(_, shown)| shown.system.as_str()).collect();
     assert_eq!(roles, ["Breed.", "Poet.", "Default."]);
     assert_eq!(temperatures, [1.0, 0.25, 10.0]);
@@ -285,11 +294,16 @@ fn a_token_budget_clips_the_last_turn_that_fits() {
         "[team]\nname = \"t\"\nrounds = { max = 9 }\nbudget = { tokens = 25, on_exhausted = \"last\" }\n[agents.a]\nrole = \"r\"\nsampling = { max_tokens = 10 }\n",
     );
     let mut most = Vec::new();
-    let run = Drive::run_in(&plan, Task::text("q"), |_| 0, |_, turn, _| {
-        let marft_topologies::turns::Ask::Words { sampling, .. } = &turn.ask else { panic!("a tool") };
-        most.push(sampling.max_tokens);
-        Said { tokens: sampling.max_tokens, ..Said::text("x") }
-    });
+    let run = Drive::run_in(
+        &plan,
+        Task::text("q"),
+        |_| 0,
+        |_, turn, _| {
+            let marft_topologies::turns::Ask::Words { sampling, .. } = &turn.ask else { panic!("a tool") };
+            most.push(sampling.max_tokens);
+            Said { tokens: sampling.max_tokens, ..Said::text("x") }
+        },
+    );
     assert_eq!(most, [10, 10, 5]);
     assert_eq!(run.turns.spent().1, 25);
     assert_eq!(run.output(), Some("x"));

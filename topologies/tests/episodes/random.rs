@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use marft_topologies::Team;
-use marft_topologies::turns::{Ask, Dependency, EndReason, Event, Inputs, Limit, Message, Observation, Plan, Said, Task, Turn};
+use marft_topologies::turns::{
+    Ask, Dependency, EndReason, Event, Inputs, Limit, Message, Observation, Plan, Said, Task, Turn,
+};
 use proptest::prelude::*;
 
 use super::Drive;
@@ -23,8 +25,16 @@ struct Part {
 }
 
 fn part() -> impl Strategy<Value = Part> {
-    (any::<u16>(), any::<u16>(), 0..8_u8, 1..3_u8, 0..6_u8, any::<u8>())
-        .prop_map(|(sees, later, kind, count, guard, extra)| Part { sees, later: later & sees.rotate_left(5), kind, count, guard, extra })
+    (any::<u16>(), any::<u16>(), 0..8_u8, 1..3_u8, 0..6_u8, any::<u8>()).prop_map(
+        |(sees, later, kind, count, guard, extra)| Part {
+            sees,
+            later: later & sees.rotate_left(5),
+            kind,
+            count,
+            guard,
+            extra,
+        },
+    )
 }
 
 #[derive(Debug, Clone)]
@@ -71,7 +81,9 @@ fn text(shape: &Shape) -> String {
     for (at, part) in shape.parts.iter().enumerate() {
         let mut sees: Vec<String> = vec!["\"task\"".to_owned()];
         sees.extend((0..at).filter(|other| part.sees >> other & 1 == 1).map(|other| format!("\"n{other}\"")));
-        sees.extend((0..shape.parts.len()).filter(|other| part.later >> other & 1 == 1).map(|other| format!("\"n{other}@-1\"")));
+        sees.extend(
+            (0..shape.parts.len()).filter(|other| part.later >> other & 1 == 1).map(|other| format!("\"n{other}@-1\"")),
+        );
         let sees = sees.join(", ");
         let heard: Vec<_> = (0..at).filter(|other| part.sees >> other & 1 == 1).collect();
         let function = part.kind == 1 && !heard.is_empty();
@@ -79,10 +91,15 @@ fn text(shape: &Shape) -> String {
         if function || tree {
             writeln!(text, "[functions.n{at}]\nsees = [{sees}]").unwrap();
         } else {
-            writeln!(text, "[agents.n{at}]\nrole = \"You are {{{{ me }}}}.\"\nsees = [{sees}]\nsampling = {{ max_tokens = 16 }}").unwrap();
+            writeln!(
+                text,
+                "[agents.n{at}]\nrole = \"You are {{{{ me }}}}.\"\nsees = [{sees}]\nsampling = {{ max_tokens = 16 }}"
+            )
+            .unwrap();
         }
         if function {
-            text += ["op = \"majority\"\n", "op = \"concat\"\n", "op = \"majority\"\ntie = \"seeded\"\n"][part.extra as usize % 3];
+            text += ["op = \"majority\"\n", "op = \"concat\"\n", "op = \"majority\"\ntie = \"seeded\"\n"]
+                [part.extra as usize % 3];
         } else if tree {
             writeln!(text, "op = \"tree\"\nexpand = \"grow{at}\"\nbranch = 2\ndepth = 2").unwrap();
         } else {
@@ -91,8 +108,12 @@ fn text(shape: &Shape) -> String {
                     let order = ["parallel", "chain"][part.extra as usize % 2];
                     writeln!(text, "map = {{ over = \"n{}\", max = 3, order = \"{order}\" }}", heard[0]).unwrap();
                 }
-                4 => text += "output = { score = { regex = \"([0-9])\", type = \"integer\" } }\non_parse_error = { retry = 1, then = \"skip\" }\n",
-                5 => text += "sets = { seen = \"seen + 1\" }\nprompt = \"{{ task }} seen {{ seen }}{% for m in messages %} {{ m.from }}:{{ m.text }}{% endfor %}\"\n",
+                4 => {
+                    text += "output = { score = { regex = \"([0-9])\", type = \"integer\" } }\non_parse_error = { retry = 1, then = \"skip\" }\n"
+                }
+                5 => {
+                    text += "sets = { seen = \"seen + 1\" }\nprompt = \"{{ task }} seen {{ seen }}{% for m in messages %} {{ m.from }}:{{ m.text }}{% endfor %}\"\n"
+                }
                 6 if shape.memory => text += "writes = [\"log\"]\n",
                 7 => text += "budget = { calls = 2, on_exhausted = \"last\" }\n",
                 _ => {}
@@ -141,7 +162,10 @@ fn answer(turn: &Turn, shown: &Observation) -> Said {
 /// All of a message that may not depend on the schedule.
 fn shown(messages: &[Arc<Message>]) -> Vec<String> {
     let heard = |message: &Message| message.heard.iter().map(|heard| heard.message.key.to_string()).collect::<Vec<_>>();
-    messages.iter().map(|message| format!("{} {:?} {} {:?}", message.key, message.node, message.text, heard(message))).collect()
+    messages
+        .iter()
+        .map(|message| format!("{} {:?} {} {:?}", message.key, message.node, message.text, heard(message)))
+        .collect()
 }
 
 proptest! {

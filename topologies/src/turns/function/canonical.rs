@@ -51,7 +51,8 @@ fn choice(text: &str) -> Option<char> {
         let dressed = bare.len() != word.len();
         let joined = |next: &&&str| matches!(**next, "or" | "and");
         let is_word = matches!(letter, 'I' | 'A') && !dressed && words.get(at + 1).is_some_and(|next| !joined(&next));
-        if !letter.is_ascii_uppercase() && !(dressed && letter.is_ascii_lowercase()) || is_word {
+        let counts = letter.is_ascii_uppercase() || (dressed && letter.is_ascii_lowercase());
+        if !counts || is_word {
             continue;
         }
         let letter = letter.to_ascii_uppercase();

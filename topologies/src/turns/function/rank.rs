@@ -201,6 +201,7 @@ mod tests {
         texts.iter().map(input).collect()
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "an answer may be missing")]
     fn says(text: &str) -> Answer {
         Some(Arc::new(Message::plain(NodeId(0), text)))
     }
