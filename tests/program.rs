@@ -19,6 +19,11 @@ impl Run {
         Self(command.output().expect("the binary was built with the test"))
     }
 
+    /// A run that was started by other means and is over.
+    pub(crate) fn ended(output: Output) -> Self {
+        Self(output)
+    }
+
     /// The exit code; `None` when a signal ended it.
     pub(crate) fn code(&self) -> Option<i32> {
         self.0.status.code()

@@ -3,6 +3,9 @@
 //! One test binary for all of them, because each is linked to libtorch anew. A module here is one part of the command
 //! line; [`program::marft`] runs it.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod command_line;
 mod models;
 mod program;
+mod team_files;

@@ -25,17 +25,13 @@ impl Args {
             return Ok(Exit::Success);
         };
         let name = name.strip_prefix("catalog:").unwrap_or(&name);
-        match catalog::source(name) {
-            Some(text) => output.text(text)?,
-            None => {
-                let near = nearest(name, catalog::ENTRIES.iter().map(|entry| entry.name));
-                let help = near.map_or_else(
-                    || "`marft catalog` lists all names".to_owned(),
-                    |near| format!("did you mean `{near}`?"),
-                );
-                return Err(miette::miette!(help = help, "the catalog has no team `{name}`"));
-            }
-        }
+        let Some(text) = catalog::source(name) else {
+            let near = nearest(name, catalog::ENTRIES.iter().map(|entry| entry.name));
+            let help = near
+                .map_or_else(|| "`marft catalog` lists all names".to_owned(), |near| format!("did you mean `{near}`?"));
+            return Err(miette::miette!(help = help, "the catalog has no team `{name}`"));
+        };
+        output.text(text)?;
         Ok(Exit::Success)
     }
 }

@@ -143,6 +143,7 @@ pub fn deterministic() -> bool {
 }
 
 /// Restricts libtorch to deterministic algorithms; where it has none it fails, or warns if `warn_only`.
+#[expect(clippy::fn_params_excessive_bools, reason = "the two switches of libtorch's own function, by its names")]
 pub fn set_deterministic(on: bool, warn_only: bool) -> Result<()> {
     check(marft_set_deterministic(c_int::from(on), c_int::from(warn_only)), "set_deterministic")
 }

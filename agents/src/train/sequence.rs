@@ -57,8 +57,8 @@ impl TrainSequence {
                 return fault(format!("parent {parent} does not come before its token"));
             }
         }
-        if let Some(pair) = self.scored.windows(2).find(|pair| pair[0] >= pair[1]) {
-            return fault(format!("scored tokens {} and {} are not in ascending order", pair[0], pair[1]));
+        if let Some(&[first, second]) = self.scored.windows(2).find(|pair| pair[0] >= pair[1]) {
+            return fault(format!("scored tokens {first} and {second} are not in ascending order"));
         }
         for &index in &self.scored {
             if index as usize >= self.ids.len() {

@@ -1,6 +1,5 @@
 //! Choose: asks the readiness rule of every episode in which something happened.
 
-use bevy_ecs::error::BevyError;
 use bevy_ecs::prelude::*;
 
 use super::components::{Ended, Episode, Ready, SpeaksIn, Stirred, Turn};
@@ -8,7 +7,7 @@ use super::components::{Ended, Episode, Ready, SpeaksIn, Stirred, Turn};
 pub(super) fn choose(
     mut commands: Commands<'_, '_>,
     mut episodes: Query<'_, '_, (Entity, &mut Episode), (With<Stirred>, Without<Ended>)>,
-) -> Result<(), BevyError> {
+) {
     for (entity, mut episode) in &mut episodes {
         for turn in episode.turns.take_ready() {
             let id = turn.id;
@@ -17,5 +16,4 @@ pub(super) fn choose(
         }
         commands.entity(entity).remove::<Stirred>();
     }
-    Ok(())
 }

@@ -1,6 +1,5 @@
 //! Collect: takes answers from the completion channel and puts them on their turns.
 
-use bevy_ecs::error::BevyError;
 use bevy_ecs::prelude::*;
 
 use super::components::{Answered, Waiting};
@@ -15,7 +14,7 @@ pub(super) fn collect(
     mut answers: ResMut<'_, Answers>,
     mut counters: ResMut<'_, Counters>,
     waiting: Query<'_, '_, (), With<Waiting>>,
-) -> Result<(), BevyError> {
+) {
     let mut put = |answer: Answer| {
         // a turn that was withdrawn or whose episode is gone wants no answer any more
         let Some(entity) = Entity::try_from_bits(answer.ticket.0).filter(|entity| waiting.contains(*entity)) else {
@@ -30,5 +29,4 @@ pub(super) fn collect(
     for answer in answers.receiver.try_iter().take(MOST) {
         put(answer);
     }
-    Ok(())
 }

@@ -1,6 +1,5 @@
 //! Deliver: hands answers to the readiness rule, writes them down, and steps the environment when the team has acted.
 
-use bevy_ecs::error::BevyError;
 use bevy_ecs::prelude::*;
 use marft_agents::generate::FinishReason;
 use marft_topologies::turns::{Event, Fault, LogProbs, Said};
@@ -21,7 +20,7 @@ pub(super) fn deliver(
     mut episodes: Query<'_, '_, &mut Episode, Without<Ended>>,
     mut policies: Query<'_, '_, &mut Policy>,
     mut edges: Query<'_, '_, &mut Edge>,
-) -> Result<(), BevyError> {
+) {
     for (entity, mut turn, SpeaksIn(of), mut answer) in &mut answered {
         let Ok(mut episode) = episodes.get_mut(*of) else { continue };
         let place = episode.draft.place(&turn.turn, &rules.team().node(turn.turn.node).label);
@@ -76,7 +75,6 @@ pub(super) fn deliver(
             commands.entity(*of).insert(Stirred);
         }
     }
-    Ok(())
 }
 
 fn note_fault(episode: &mut Episode, place: usize, fault: &VoiceFault, recovered: bool) {
@@ -113,14 +111,14 @@ fn speak(episode: &mut Episode, turn: &Turn, place: usize, words: Words, rules: 
     record.segment = segment;
     record.tokens = words.ids.len();
     record.cached = words.cached;
-    record.finish = match words.finish {
+    let finish = match words.finish {
         None => "complete",
         Some(FinishReason::StopId(_)) => "stop_id",
         Some(FinishReason::StopString(_)) => "stop_string",
         Some(FinishReason::MaxTokens) => "max_tokens",
         Some(FinishReason::ContextFull) => "context_full",
-    }
-    .to_owned();
+    };
+    finish.clone_into(&mut record.finish);
     let tokens = u32::try_from(words.ids.len()).unwrap_or(u32::MAX);
     let said = Said { text: words.text, tokens, calls: 1, cost: 0.0, logprobs };
     // a turn withdrawn meanwhile has nobody to speak to

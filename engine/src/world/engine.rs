@@ -122,11 +122,11 @@ impl Engine {
         });
         tick.configure_sets((Phase::Collect, Phase::Choose, Phase::Act, Phase::Deliver, Phase::Score).chain());
         tick.add_systems((
-            collect::collect.pipe(keep("collect")).in_set(Phase::Collect),
-            choose::choose.pipe(keep("choose")).in_set(Phase::Choose),
+            collect::collect.in_set(Phase::Collect),
+            choose::choose.in_set(Phase::Choose),
             act::act.pipe(keep("act")).in_set(Phase::Act),
-            deliver::deliver.pipe(keep("deliver")).in_set(Phase::Deliver),
-            score::score.pipe(keep("score")).in_set(Phase::Score),
+            deliver::deliver.in_set(Phase::Deliver),
+            score::score.in_set(Phase::Score),
         ));
         Ok(Self { world, tick })
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use bevy_ecs::error::BevyError;
 use bevy_ecs::prelude::*;
 use marft_topologies::Team;
 
@@ -18,13 +17,12 @@ pub(super) fn score(
     mut closed: ResMut<'_, Closed>,
     mut counters: ResMut<'_, Counters>,
     mut episodes: Query<'_, '_, (Entity, &mut Episode), With<Ended>>,
-) -> Result<(), BevyError> {
+) {
     for (entity, mut episode) in &mut episodes {
         closed.0.push(close(&mut episode, rules.team(), &judge.0));
         counters.open = counters.open.saturating_sub(1);
         commands.entity(entity).despawn();
     }
-    Ok(())
 }
 
 fn close(episode: &mut Episode, team: &Team, judge: &Composite) -> EpisodeRecord {
