@@ -78,7 +78,7 @@ impl KlEstimator {
 
 impl<F: Lane> Objective<F, 1> for KlEstimator {
     #[inline(always)]
-    fn term(&self, new: F, reference: F, _: F) -> Term<F, 1> {
+    fn term(self, new: F, reference: F, _: F) -> Term<F, 1> {
         let (loss, grad) = self.parts(new - reference);
         Term { loss, grad, stats: [loss] }
     }

@@ -56,7 +56,7 @@ impl Default for KlInLoss {
 
 impl<F: Lane> Objective<F, 1> for KlInLoss {
     #[inline(always)]
-    fn term(&self, new: F, reference: F, target: F) -> Term<F, 1> {
+    fn term(self, new: F, reference: F, target: F) -> Term<F, 1> {
         let Term { loss, grad, stats } = self.estimator.term(new, reference, target);
         let beta = F::narrow(self.beta);
         Term { loss: beta * loss, grad: beta * grad, stats }
@@ -74,7 +74,7 @@ pub fn kl_in_loss<F: Lane>(
 ) -> crate::Result<ScalarLoss> {
     within("beta", config.beta, config.beta.is_finite(), "finite numbers", "0 switches the term off")?;
     let other = Some(("logp_ref", logp_ref));
-    Ok(one_column("logp_new", logp_new, other, in_loss, lengths, totals, config.aggregation, config)?)
+    Ok(one_column("logp_new", logp_new, other, in_loss, lengths, totals, config.aggregation, *config)?)
 }
 
 #[cfg(test)]

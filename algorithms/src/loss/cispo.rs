@@ -63,12 +63,12 @@ pub fn cispo<F: Lane>(logp_new: &Tensor, batch: &PolicyBatch<'_, F>, config: &Ci
     let hint = "bounds on the ratio itself, for example 0 and 5";
     within("ratio_min", ratio_min, (0.0..=1.0).contains(&ratio_min), "[0, 1]", hint)?;
     within("ratio_max", ratio_max, ratio_max >= 1.0 && ratio_max.is_finite(), "[1, inf)", hint)?;
-    Ok(policy_loss(logp_new, batch, config.aggregation, config, None)?)
+    Ok(policy_loss(logp_new, batch, config.aggregation, *config, None)?)
 }
 
 impl<F: Lane> Objective<F, STATS> for Cispo {
     #[inline(always)]
-    fn term(&self, new: F, old: F, advantage: F) -> Term<F, STATS> {
+    fn term(self, new: F, old: F, advantage: F) -> Term<F, STATS> {
         let (floor, ceiling) = (F::narrow(self.ratio_min), F::narrow(self.ratio_max));
         let (parts, _) = ratio(new, old);
         let grad = -parts.exp.least(ceiling).most(floor) * advantage;

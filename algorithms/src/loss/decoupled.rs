@@ -93,7 +93,7 @@ pub fn decoupled<F: Lane>(
         }
         Ok(())
     };
-    prepared_policy_loss(logp_new, batch, config.aggregation, &objective, None, weigh)
+    prepared_policy_loss(logp_new, batch, config.aggregation, objective, None, weigh)
         .map_err(|error| name_behave(error, logp_behave).into())
 }
 

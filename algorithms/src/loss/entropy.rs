@@ -50,11 +50,12 @@ pub struct EntropyBonus {
     pub aggregation: Aggregation,
 }
 
+#[derive(Clone, Copy)]
 struct Bonus(f64);
 
 impl<F: Lane> Objective<F, 1> for Bonus {
     #[inline(always)]
-    fn term(&self, entropy: F, _: F, _: F) -> Term<F, 1> {
+    fn term(self, entropy: F, _: F, _: F) -> Term<F, 1> {
         let coefficient = F::narrow(self.0);
         Term { loss: -coefficient * entropy, grad: -coefficient, stats: [entropy] }
     }
@@ -76,7 +77,7 @@ pub fn entropy_bonus<F: Lane>(
         "[0, inf)",
         "a negative bonus would collapse the policy",
     )?;
-    Ok(one_column::<F, _>("entropy", entropy, None, in_loss, lengths, totals, config.aggregation, &Bonus(c))?)
+    Ok(one_column::<F, _>("entropy", entropy, None, in_loss, lengths, totals, config.aggregation, Bonus(c))?)
 }
 
 #[cfg(test)]

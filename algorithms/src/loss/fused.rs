@@ -26,9 +26,9 @@ pub(crate) struct Term<F, const K: usize> {
 }
 
 /// A per-token loss, a function of three columns; what they mean is the objective's affair.
-pub(crate) trait Objective<F, const K: usize> {
+pub(crate) trait Objective<F, const K: usize>: Copy {
     /// The term of one token. Outside the loss all three are zero.
-    fn term(&self, new: F, old: F, target: F) -> Term<F, K>;
+    fn term(self, new: F, old: F, target: F) -> Term<F, K>;
 }
 
 /// The columns of a run of tokens.
@@ -74,7 +74,7 @@ impl<const K: usize> Sums<K> {
 ///
 /// `first` is the index of the first token, for refusals.
 pub(crate) fn accumulate<F: Lane, O: Objective<F, K>, const K: usize>(
-    objective: &O,
+    objective: O,
     columns: Columns<'_, F>,
     names: Names,
     first: usize,
@@ -125,7 +125,7 @@ fn pad<T: Copy + Default>(tail: &[T]) -> [T; BLOCK] {
 
 #[inline(always)]
 fn block<F: Lane, O: Objective<F, K>, const K: usize>(
-    objective: &O,
+    objective: O,
     new: &[F; BLOCK],
     old: &[F; BLOCK],
     target: &[F; BLOCK],

@@ -82,7 +82,7 @@ impl Default for Grpo {
 pub fn grpo<F: Lane>(logp_new: &Tensor, batch: &PolicyBatch<'_, F>, config: &Grpo) -> crate::Result<PolicyLoss> {
     let objective = Clip::new(config.clip_low, config.clip_high)?;
     let penalty = Penalty { coefficient: config.beta, estimator: config.kl_estimator, algorithm: "grpo" };
-    Ok(policy_loss(logp_new, batch, config.aggregation, &objective, Some(penalty))?)
+    Ok(policy_loss(logp_new, batch, config.aggregation, objective, Some(penalty))?)
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ impl Default for Gspo {
 /// The GSPO loss. See the [module documentation](self).
 pub fn gspo<F: Lane>(logp_new: &Tensor, batch: &PolicyBatch<'_, F>, config: &Gspo) -> crate::Result<PolicyLoss> {
     let objective = Clip::new(config.clip_low, Some(config.clip_high))?;
-    Ok(prepared_policy_loss(logp_new, batch, config.aggregation, &objective, None, |draft| {
+    Ok(prepared_policy_loss(logp_new, batch, config.aggregation, objective, None, |draft| {
         share_ratio(draft);
         Ok(())
     })?)

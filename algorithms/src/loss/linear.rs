@@ -31,7 +31,7 @@ pub(crate) fn one_column<F: Lane, O: Objective<F, 1>>(
     lengths: &[usize],
     totals: Option<Totals>,
     aggregation: Aggregation,
-    objective: &O,
+    objective: O,
 ) -> Result<ScalarLoss, LossError> {
     aggregation.check()?;
     let own = Totals::count(in_loss, lengths);
@@ -49,7 +49,7 @@ pub(crate) fn weighted_column<F: Lane, O: Objective<F, 1>>(
     other: Option<(&'static str, &[F])>,
     in_loss: &[bool],
     lengths: &[usize],
-    objective: &O,
+    objective: O,
     mut weigh: impl FnMut(&mut Vec<F>, &[usize], &[bool], usize),
 ) -> Result<ScalarLoss, LossError> {
     let mut handover = Handover::new::<F>(name, variable)?;

@@ -130,7 +130,7 @@ pub(crate) fn policy_loss<F: Lane, O: Objective<F, K>, const K: usize>(
     logp_new: &Tensor,
     batch: &PolicyBatch<'_, F>,
     aggregation: Aggregation,
-    objective: &O,
+    objective: O,
     penalty: Option<Penalty>,
 ) -> Result<PolicyLoss, LossError> {
     prepared_policy_loss(logp_new, batch, aggregation, objective, penalty, |_| Ok(()))
@@ -141,7 +141,7 @@ pub(crate) fn prepared_policy_loss<F: Lane, O: Objective<F, K>, const K: usize>(
     logp_new: &Tensor,
     batch: &PolicyBatch<'_, F>,
     aggregation: Aggregation,
-    objective: &O,
+    objective: O,
     penalty: Option<Penalty>,
     mut prepare: impl FnMut(&mut Draft<'_, F>) -> Result<(), LossError>,
 ) -> Result<PolicyLoss, LossError> {
@@ -175,7 +175,7 @@ pub(crate) fn prepared_policy_loss<F: Lane, O: Objective<F, K>, const K: usize>(
             let scaled: Vec<F> = weight.iter().map(|&w| w * F::narrow(penalty.coefficient)).collect();
             let target = &batch.advantage[range.clone()];
             let columns = Columns { new: &new, old: &logp_ref[range.clone()], target, weight: &scaled, in_loss };
-            accumulate(&penalty.estimator, columns, KL_NAMES, range.start, &mut gradient, &mut kl_sums)?;
+            accumulate(penalty.estimator, columns, KL_NAMES, range.start, &mut gradient, &mut kl_sums)?;
         }
         if let Some(importance) = batch.weight {
             for (w, &factor) in weight.iter_mut().zip(&importance[range.clone()]) {

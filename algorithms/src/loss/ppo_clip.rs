@@ -77,7 +77,7 @@ impl Default for PpoClip {
 /// The clipped surrogate. See the [module documentation](self).
 pub fn ppo_clip<F: Lane>(logp_new: &Tensor, batch: &PolicyBatch<'_, F>, config: &PpoClip) -> crate::Result<PolicyLoss> {
     let objective = Clip::new(config.clip_low, config.clip_high)?;
-    Ok(policy_loss(logp_new, batch, config.aggregation, &objective, None)?)
+    Ok(policy_loss(logp_new, batch, config.aggregation, objective, None)?)
 }
 
 /// The objective with its bounds on the ratio itself.
@@ -99,7 +99,7 @@ impl Clip {
 
 impl<F: Lane> Objective<F, STATS> for Clip {
     #[inline(always)]
-    fn term(&self, new: F, old: F, advantage: F) -> Term<F, STATS> {
+    fn term(self, new: F, old: F, advantage: F) -> Term<F, STATS> {
         let (floor, ceiling, zero) = (F::narrow(self.floor), F::narrow(self.ceiling), <F as Lane>::ZERO);
         let (parts, live) = ratio(new, old);
         let clipped = parts.exp.least(ceiling).most(floor);

@@ -3,10 +3,11 @@
 use crate::loss::{Lane, Objective, Term};
 
 /// softplus(r) - y r, which is -[ y log σ(r) + (1 - y) log(1 - σ(r)) ].
+#[derive(Clone, Copy)]
 pub(crate) struct CrossEntropy;
 
 impl<F: Lane> Objective<F, 1> for CrossEntropy {
-    fn term(&self, logit: F, label: F, _: F) -> Term<F, 1> {
+    fn term(self, logit: F, label: F, _: F) -> Term<F, 1> {
         let (r, y) = (logit.wide(), label.wide());
         let tail = (-r.abs()).exp();
         let probability = if r >= 0.0 { 1.0 / (1.0 + tail) } else { tail / (1.0 + tail) };

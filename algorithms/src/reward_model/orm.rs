@@ -51,7 +51,7 @@ pub fn orm_pointwise<F: Lane>(score: &Tensor, label: &[F]) -> crate::Result<Scal
     check_labels(label, &vec![true; n])?;
     let (mask, lengths) = (vec![true; n], vec![1; n]);
     let other = Some(("label", label));
-    Ok(one_column("score", score, other, &mask, &lengths, None, Aggregation::TokenMean, &CrossEntropy)?)
+    Ok(one_column("score", score, other, &mask, &lengths, None, Aggregation::TokenMean, CrossEntropy)?)
 }
 
 /// The pairwise loss: scores of the better and the worse answers, and a margin per pair, or none. See the [module

@@ -60,7 +60,7 @@ pub fn prm<F: Lane>(
     same_length("label", label.len(), in_loss.len())?;
     check_labels(label, in_loss)?;
     let other = Some(("label", label));
-    Ok(one_column("score", score, other, in_loss, lengths, None, config.aggregation, &CrossEntropy)?)
+    Ok(one_column("score", score, other, in_loss, lengths, None, config.aggregation, CrossEntropy)?)
 }
 
 #[cfg(test)]

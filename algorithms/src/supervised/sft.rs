@@ -44,11 +44,12 @@ pub struct SftWeights<'a, F> {
     pub total: Option<f64>,
 }
 
+#[derive(Clone, Copy)]
 struct Likelihood;
 
 impl<F: Lane> Objective<F, 1> for Likelihood {
     #[inline(always)]
-    fn term(&self, logp: F, _: F, _: F) -> Term<F, 1> {
+    fn term(self, logp: F, _: F, _: F) -> Term<F, 1> {
         Term { loss: -logp, grad: -F::ONE, stats: [logp] }
     }
 }
@@ -81,7 +82,7 @@ pub fn sft<F: Lane>(logp: &Tensor, in_loss: &[bool], weights: &SftWeights<'_, F>
     };
     // Tokens are independent of one another here, so any cut into runs will do.
     let runs: Vec<usize> = in_loss.chunks(16_384).map(<[bool]>::len).collect();
-    Ok(weighted_column("logp", logp, None, in_loss, &runs, &Likelihood, weigh)?)
+    Ok(weighted_column("logp", logp, None, in_loss, &runs, Likelihood, weigh)?)
 }
 
 /// Sum of the weights of the tokens in the loss; what [`SftWeights::total`] wants of a whole batch.

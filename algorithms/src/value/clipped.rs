@@ -127,6 +127,7 @@ pub struct ValueDiagnostics {
     pub explained_variance: f64,
 }
 
+#[derive(Clone, Copy)]
 struct Regression<F> {
     clip: F,
     curve: ValueCurve,
@@ -136,7 +137,7 @@ struct Regression<F> {
 impl<F: Lane> Regression<F> {
     /// f and its derivative.
     #[inline(always)]
-    fn curve(&self, e: F) -> (F, F) {
+    fn curve(self, e: F) -> (F, F) {
         let (half, zero) = (F::narrow(0.5), <F as Lane>::ZERO);
         let beyond = |delta: F| {
             let sign = if e > zero { F::ONE } else { -F::ONE };
@@ -161,7 +162,7 @@ impl<F: Lane> Regression<F> {
 
 impl<F: Lane> Objective<F, 5> for Regression<F> {
     #[inline(always)]
-    fn term(&self, value: F, old: F, target: F) -> Term<F, 5> {
+    fn term(self, value: F, old: F, target: F) -> Term<F, 5> {
         let moved = (value - old).least(self.clip).most(-self.clip);
         let inside = moved == value - old;
         let error = target - value;
@@ -209,7 +210,7 @@ pub fn value_loss<F: Lane>(
         let (old, target) = (&batch.value_old[range.clone()], &batch.returns[range.clone()]);
         let columns = Columns { new: &new, old, target, weight: &weight, in_loss };
         let names = ["value", "value_old", "returns", "weight"];
-        accumulate(&objective, columns, names, range.start, &mut gradient, &mut sums)?;
+        accumulate(objective, columns, names, range.start, &mut gradient, &mut sums)?;
         handover.write(&range, &gradient)?;
     }
     Ok(ValueLoss { loss: handover.finish(sums.loss)?, value: sums.loss, diagnostics: report(own.tokens, sums.stats) })
