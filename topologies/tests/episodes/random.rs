@@ -109,10 +109,10 @@ fn text(shape: &Shape) -> String {
                     writeln!(text, "map = {{ over = \"n{}\", max = 3, order = \"{order}\" }}", heard[0]).unwrap();
                 }
                 4 => {
-                    text += "output = { score = { regex = \"([0-9])\", type = \"integer\" } }\non_parse_error = { retry = 1, then = \"skip\" }\n"
+                    text += "output = { score = { regex = \"([0-9])\", type = \"integer\" } }\non_parse_error = { retry = 1, then = \"skip\" }\n";
                 }
                 5 => {
-                    text += "sets = { seen = \"seen + 1\" }\nprompt = \"{{ task }} seen {{ seen }}{% for m in messages %} {{ m.from }}:{{ m.text }}{% endfor %}\"\n"
+                    text += "sets = { seen = \"seen + 1\" }\nprompt = \"{{ task }} seen {{ seen }}{% for m in messages %} {{ m.from }}:{{ m.text }}{% endfor %}\"\n";
                 }
                 6 if shape.memory => text += "writes = [\"log\"]\n",
                 7 => text += "budget = { calls = 2, on_exhausted = \"last\" }\n",
