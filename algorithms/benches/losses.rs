@@ -1,7 +1,8 @@
 //! Every policy loss at a million tokens, against the time it takes to touch the same bytes once.
 //!
-//! `touch` reads the four columns (13 bytes a token) and writes a gradient (4 bytes): the memory-bound lower limit. `value`
-//! is the loss alone, `backward` hands its gradient to autograd as training does. Run one thread: `OMP_NUM_THREADS=1`.
+//! `touch` reads the four columns (13 bytes a token) and writes a gradient (4 bytes): the memory-bound lower limit.
+//! `value` is the loss alone, `backward` hands its gradient to autograd as training does. Run one thread:
+//! `OMP_NUM_THREADS=1`.
 
 use std::hint::black_box;
 

@@ -14,8 +14,9 @@
 //! token mean is also how an action's entropy is made of its tokens' entropies.
 //!
 //! # Shapes, units, errors
-//! `logp` `[n]` with gradient, nats; `lengths` tokens per action, in order, summing to n; tokens outside `in_loss` count
-//! for nothing. Result `[actions]`, gradient included. An action without a token in the loss has log-probability 0.
+//! `logp` `[n]` with gradient, nats; `lengths` tokens per action, in order, summing to n; tokens outside `in_loss`
+//! count for nothing. Result `[actions]`, gradient included. An action without a token in the loss has log-probability
+//! 0.
 //!
 //! # References
 //! TWOSOME, arXiv 2401.14151; MARFT, arXiv 2504.16129 (`normalization_mode`).

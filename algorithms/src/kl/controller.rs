@@ -8,8 +8,8 @@
 //! ```
 //!
 //! # When to use it, when not
-//! Adaptive where the right β is unknown and runs are long; it is slow by design (20 % in `horizon / 5` samples at most).
-//! Fixed where results are to be compared.
+//! Adaptive where the right β is unknown and runs are long; it is slow by design (20 % in `horizon / 5` samples at
+//! most). Fixed where results are to be compared.
 //!
 //! # Shapes, units, errors
 //! `kl` in nats, the same estimate that is penalised. A divergence that is not finite is refused, and the coefficient

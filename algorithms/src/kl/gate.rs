@@ -7,9 +7,9 @@
 //! ```
 //!
 //! # When to use it, when not
-//! As a brake when one batch feeds several updates. Take a threshold well above the noise of k3, which is about half the
-//! squared change of a log-probability: MARFT v1's 1.7e-6 at token level trips on a drift of 0.002 nats and drops most
-//! updates after the first; 2e-2 is what its first release and POAD used.
+//! As a brake when one batch feeds several updates. Take a threshold well above the noise of k3, which is about half
+//! the squared change of a log-probability: MARFT v1's 1.7e-6 at token level trips on a drift of 0.002 nats and drops
+//! most updates after the first; 2e-2 is what its first release and POAD used.
 //!
 //! # Shapes, units, errors
 //! Nats per token (or per action, at action level). A divergence that is not finite is refused: it must not pass as

@@ -15,9 +15,9 @@
 //! | `seq-mean-token-sum-norm` = D | Σ_s (Σ_t l / D) / S | 1 / (S D) |
 //!
 //! # When to use it, when not
-//! `token-mean` (DAPO, verl's default) lets long answers weigh more; `seq-mean-token-mean` (GRPO as printed) makes every
-//! answer weigh the same, and so punishes a long wrong answer less per token; the fixed divisor (Dr. GRPO) has neither
-//! bias but needs D near the usual length to keep the learning rate meaningful.
+//! `token-mean` (DAPO, verl's default) lets long answers weigh more; `seq-mean-token-mean` (GRPO as printed) makes
+//! every answer weigh the same, and so punishes a long wrong answer less per token; the fixed divisor (Dr. GRPO) has
+//! neither bias but needs D near the usual length to keep the learning rate meaningful.
 //!
 //! # Shapes, units, errors
 //! N and S are counted over the [`Totals`] given with the batch. When a batch is cut in chunks for gradient

@@ -83,8 +83,8 @@ pub struct TokenColumns<F> {
 }
 
 impl<F: Lane> TokenColumns<F> {
-    /// Reads flat tensors of shape `[n]`. `in_loss` may be of any kind (non-zero is in the loss; `None` is all), and never
-    /// decides the kind of the result.
+    /// Reads flat tensors of shape `[n]`. `in_loss` may be of any kind (non-zero is in the loss; `None` is all), and
+    /// never decides the kind of the result.
     pub fn read(
         logp_old: &Tensor,
         advantage: &Tensor,

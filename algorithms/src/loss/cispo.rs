@@ -7,12 +7,12 @@
 //! ```
 //!
 //! # When to use it, when not
-//! Where PPO's clip silences exactly the rare tokens that matter ("wait", "however"): here every token keeps a gradient.
-//! It trusts stale data more than PPO does; keep ρ moderate.
+//! Where PPO's clip silences exactly the rare tokens that matter ("wait", "however"): here every token keeps a
+//! gradient. It trusts stale data more than PPO does; keep ρ moderate.
 //!
 //! # Shapes, units, errors
-//! As [`ppo_clip`](mod@super::ppo_clip). The bounds are on the ratio itself: TRL's `epsilon_high` = 5.0 is `ratio_max` = 5.0;
-//! verl's clip 10 / 0.2 is `ratio_min` = 0 and `ratio_max` = 1.2.
+//! As [`ppo_clip`](mod@super::ppo_clip). The bounds are on the ratio itself: TRL's `epsilon_high` = 5.0 is `ratio_max`
+//! = 5.0; verl's clip 10 / 0.2 is `ratio_min` = 0 and `ratio_max` = 1.2.
 //!
 //! # References
 //! MiniMax-M1, arXiv 2506.13585. TRL `loss_type = "cispo"`; verl `loss_mode = cispo`.

@@ -17,8 +17,8 @@
 //! penalty makes a group look informative that is not.
 //!
 //! # Shapes, units, errors
-//! Loss as [`ppo_clip`](mod@super::ppo_clip). [`DynamicSampling::round`] is asked after every round of generation; it refuses when its
-//! rounds are used up. [`Overlong::penalty`] takes a length in tokens and gives reward.
+//! Loss as [`ppo_clip`](mod@super::ppo_clip). [`DynamicSampling::round`] is asked after every round of generation; it
+//! refuses when its rounds are used up. [`Overlong::penalty`] takes a length in tokens and gives reward.
 //!
 //! # References
 //! Yu et al., arXiv 2503.14476. verl `filter_groups`, `overlong_buffer`; TRL `loss_type = "dapo"`.

@@ -11,12 +11,12 @@
 //! A token beyond the cap loses its term and stays in the denominator.
 //!
 //! # When to use it, when not
-//! Asynchronous rollouts with bounded staleness. On fresh data (behaviour = proximal) it is [`ppo_clip`](mod@super::ppo_clip), and the second
-//! set of log-probabilities a waste.
+//! Asynchronous rollouts with bounded staleness. On fresh data (behaviour = proximal) it is
+//! [`ppo_clip`](mod@super::ppo_clip), and the second set of log-probabilities a waste.
 //!
 //! # Shapes, units, errors
-//! As [`ppo_clip`](mod@super::ppo_clip), where the batch's `logp_old` is the *proximal* policy's; `logp_behave` `[n]`, nats, as recorded by
-//! the sampler.
+//! As [`ppo_clip`](mod@super::ppo_clip), where the batch's `logp_old` is the *proximal* policy's; `logp_behave` `[n]`,
+//! nats, as recorded by the sampler.
 //!
 //! # References
 //! Hilton et al., arXiv 2110.00641; AReaL, arXiv 2505.24298 (`behav_imp_weight_cap` 5).

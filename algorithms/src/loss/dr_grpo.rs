@@ -9,8 +9,8 @@
 //! D is the longest completion allowed, in tokens.
 //!
 //! # When to use it, when not
-//! Where answers grow longer and longer under [`grpo`](mod@super::grpo). The scale of the loss depends on D: a D far above
-//! the usual length is a hidden cut of the learning rate.
+//! Where answers grow longer and longer under [`grpo`](mod@super::grpo). The scale of the loss depends on D: a D far
+//! above the usual length is a hidden cut of the learning rate.
 //!
 //! # Shapes, units, errors
 //! As [`ppo_clip`](mod@super::ppo_clip); D must be positive. S counts the sequences with a token in the loss.

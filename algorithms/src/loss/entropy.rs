@@ -21,8 +21,9 @@
 //! # Example
 //! ```
 //! use marft_algorithms::loss::{EntropyBonus, entropy_bonus};
+//! let config = EntropyBonus { coefficient: 0.01, ..EntropyBonus::default() };
 //! let entropy = tch::Tensor::from_slice(&[0.5_f64, 1.5]).set_requires_grad(true);
-//! let bonus = entropy_bonus::<f64>(&entropy, &[true, true], &[2], None, &EntropyBonus { coefficient: 0.01, ..EntropyBonus::default() })?;
+//! let bonus = entropy_bonus::<f64>(&entropy, &[true, true], &[2], None, &config)?;
 //! assert!((bonus.value + 0.01).abs() < 1e-15);
 //! # Ok::<(), marft_algorithms::Error>(())
 //! ```

@@ -8,10 +8,11 @@
 //! ```
 //!
 //! # When to use it, when not
-//! As printed in the paper, and as TRL's `loss_type = "grpo"`. On-policy (one update per batch) ρ is 1, so that the clip
-//! never acts: the TRL 0.14 flavour without clipping is the same loss with `logp_old` equal to `logp_new`. Long answers
-//! get less weight per token; where that hurts take [`dapo`](mod@super::dapo) or [`dr_grpo`](mod@super::dr_grpo). verl's
-//! flavour is `aggregation = "token-mean"` with a [`dual_clip`](mod@super::dual_clip).
+//! As printed in the paper, and as TRL's `loss_type = "grpo"`. On-policy (one update per batch) ρ is 1, so that the
+//! clip never acts: the TRL 0.14 flavour without clipping is the same loss with `logp_old` equal to `logp_new`. Long
+//! answers get less weight per token; where that hurts take [`dapo`](mod@super::dapo) or
+//! [`dr_grpo`](mod@super::dr_grpo). verl's flavour is `aggregation = "token-mean"` with a
+//! [`dual_clip`](mod@super::dual_clip).
 //!
 //! # Shapes, units, errors
 //! As [`ppo_clip`](mod@super::ppo_clip); with β ≠ 0 the batch must hold `logp_ref`.
@@ -90,8 +91,8 @@ mod tests {
     use super::*;
     use crate::loss::testing::{assert_close, gradient, variable};
 
-    /// TRL 0.14 flavour, by hand: on-policy, so the surrogate of an answer is -A and its gradient -A / n_s / S; β = 0.04,
-    /// d = new - ref = 0.2, -0.1, 0.6 gives k3 = 0.018730753, 0.005170918, 0.148811636 (fixture `kl_estimators`).
+    /// TRL 0.14 flavour, by hand: on-policy, so the surrogate of an answer is -A and its gradient -A / n_s / S; β =
+    /// 0.04, d = new - ref = 0.2, -0.1, 0.6 gives k3 = 0.018730753, 0.005170918, 0.148811636 (fixture `kl_estimators`).
     #[test]
     fn on_policy_with_a_reference() {
         let logp = [-1.0, -0.5, -2.0];

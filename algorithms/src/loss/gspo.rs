@@ -14,8 +14,8 @@
 //! magnitude smaller than PPO's, because a mean of log-ratios is that much smaller.
 //!
 //! # Shapes, units, errors
-//! As [`ppo_clip`](mod@super::ppo_clip). Every sequence must be whole: a mean over half a sequence is another ratio. The
-//! statistics of the report are those of the sequence ratio, each sequence counted once per token.
+//! As [`ppo_clip`](mod@super::ppo_clip). Every sequence must be whole: a mean over half a sequence is another ratio.
+//! The statistics of the report are those of the sequence ratio, each sequence counted once per token.
 //!
 //! # References
 //! Zheng et al., arXiv 2507.18071. TRL `importance_sampling_level = "sequence"`; verl `loss_mode = gspo`.

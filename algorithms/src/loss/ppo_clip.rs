@@ -12,7 +12,8 @@
 //!
 //! # When to use it, when not
 //! The default wherever one batch feeds more than one update. For A < 0 and ρ ≫ 1 it is unbounded; with stale data take
-//! [`dual_clip`](mod@super::dual_clip). For very long answers whose tokens should share one ratio take [`gspo`](mod@super::gspo).
+//! [`dual_clip`](mod@super::dual_clip). For very long answers whose tokens should share one ratio take
+//! [`gspo`](mod@super::gspo).
 //!
 //! # Shapes, units, errors
 //! `logp_new` `[n]` with gradient; columns as in [`PolicyBatch`]; log-probabilities in nats. Log-ratios are limited to

@@ -8,7 +8,8 @@
 //!
 //! # When to use it, when not
 //! One update per batch, on-policy: then it has the gradient of PPO, GRPO and RLOO alike. A second update on the same
-//! batch is biased; take [`ppo_clip`](mod@super::ppo_clip). `PolicyBatch::weight` turns it into an importance-weighted policy gradient.
+//! batch is biased; take [`ppo_clip`](mod@super::ppo_clip). `PolicyBatch::weight` turns it into an importance-weighted
+//! policy gradient.
 //!
 //! # Shapes, units, errors
 //! As [`ppo_clip`](mod@super::ppo_clip). `logp_old` enters the statistics only.

@@ -13,13 +13,14 @@
 //! | `sequence_mask` | exp(Σ_t d_t) if within [min, max], else 0, for every token of s |
 //!
 //! # When to use it, when not
-//! Always with remote rollouts; the weights then go into [`PolicyBatch::weighted`](super::PolicyBatch::weighted) of any loss. With rollouts
-//! and training on the same weights and kernels they are 1. Sequence weights are unbiased and vary wildly on long
-//! answers; token weights are biased and tame.
+//! Always with remote rollouts; the weights then go into [`PolicyBatch::weighted`](super::PolicyBatch::weighted) of any
+//! loss. With rollouts and training on the same weights and kernels they are 1. Sequence weights are unbiased and vary
+//! wildly on long answers; token weights are biased and tame.
 //!
 //! # Shapes, units, errors
-//! Columns `[n]` and `lengths` as in [`PolicyBatch`](super::PolicyBatch). A sampler log-probability that is NaN means "not recorded" to TRL, which
-//! then takes weight 1; here it is refused: a token whose probability is unknown should be out of the loss.
+//! Columns `[n]` and `lengths` as in [`PolicyBatch`](super::PolicyBatch). A sampler log-probability that is NaN means
+//! "not recorded" to TRL, which then takes weight 1; here it is refused: a token whose probability is unknown should be
+//! out of the loss.
 //!
 //! # References
 //! Yao et al., "Your efficient RL framework secretly brings you off-policy RL training" (2025). TRL

@@ -15,12 +15,12 @@
 //! bias in the pairs becomes one in the policy.
 //!
 //! # Shapes, units, errors
-//! [`PairLogps`] of the policy (with gradient) and of the reference, sums over tokens, nats. Refused: other lengths, a NaN or
-//! infinity, β <= 0, ε outside [0, 1/2).
+//! [`PairLogps`] of the policy (with gradient) and of the reference, sums over tokens, nats. Refused: other lengths, a
+//! NaN or infinity, β <= 0, ε outside [0, 1/2).
 //!
 //! # References
-//! Rafailov et al., arXiv 2305.18290; cDPO: E. Mitchell (2023); robust: arXiv 2403.00409; hinge: SLiC, arXiv 2305.10425.
-//! TRL `DPOTrainer` `loss_type` sigmoid / robust / hinge.
+//! Rafailov et al., arXiv 2305.18290; cDPO: E. Mitchell (2023); robust: arXiv 2403.00409; hinge: SLiC, arXiv
+//! 2305.10425. TRL `DPOTrainer` `loss_type` sigmoid / robust / hinge.
 //!
 //! # Example
 //! ```

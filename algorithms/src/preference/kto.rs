@@ -13,8 +13,9 @@
 //! Where there are thumbs up and down but no pairs. Balance the sums w_good n_good and w_bad n_bad within 1 to 4/3.
 //!
 //! # Shapes, units, errors
-//! `logp` `[n]` with gradient and `logp_ref` `[n]`, sums over tokens, nats; `good` `[n]`. z comes from answers put to other prompts
-//! ([`kto_reference_point`]); it must not be negative. Refused: other lengths, a NaN or infinity, β or weights not positive.
+//! `logp` `[n]` with gradient and `logp_ref` `[n]`, sums over tokens, nats; `good` `[n]`. z comes from answers put to
+//! other prompts ([`kto_reference_point`]); it must not be negative. Refused: other lengths, a NaN or infinity, β or
+//! weights not positive.
 //!
 //! # References
 //! Ethayarajh et al., arXiv 2402.01306. TRL `KTOTrainer`, `desirable_weight`, `undesirable_weight`.

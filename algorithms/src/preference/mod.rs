@@ -1,7 +1,7 @@
 //! Preference losses: learning from which of two answers is better, or whether one is good.
 //!
-//! They take the log-probability of whole answers, `[pairs]`, as [`action_logprob`](crate::action_logprob) makes them: the plain sum, except
-//! where a file says otherwise.
+//! They take the log-probability of whole answers, `[pairs]`, as [`action_logprob`](crate::action_logprob) makes them:
+//! the plain sum, except where a file says otherwise.
 
 pub mod dpo;
 pub mod ipo;

@@ -9,11 +9,12 @@
 //! Here L_SFT is the mean of -log p over the pairs.
 //!
 //! # When to use it, when not
-//! To align from a base model without a separate supervised stage. Where a good supervised start exists, DPO uses it better.
+//! To align from a base model without a separate supervised stage. Where a good supervised start exists, DPO uses it
+//! better.
 //!
 //! # Shapes, units, errors
-//! [`PairLogps`] made with `ActionLogprob::TokenMean`; each must be below 0 (p < 1), or the odds are infinite. An answer whose
-//! mean log-probability is 0 to the last digit is refused.
+//! [`PairLogps`] made with `ActionLogprob::TokenMean`; each must be below 0 (p < 1), or the odds are infinite. An
+//! answer whose mean log-probability is 0 to the last digit is refused.
 //!
 //! # References
 //! Hong et al., arXiv 2403.07691. TRL `ORPOTrainer`, `beta`.

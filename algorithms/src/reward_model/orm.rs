@@ -13,8 +13,8 @@
 //! preferences exist; its score has no zero, which the small centring term c gives it.
 //!
 //! # Shapes, units, errors
-//! Scores `[n]` with gradient (logits); labels `[n]` in [0, 1], soft ones allowed. Refused: other lengths, a NaN or infinity, a
-//! label outside its range.
+//! Scores `[n]` with gradient (logits); labels `[n]` in [0, 1], soft ones allowed. Refused: other lengths, a NaN or
+//! infinity, a label outside its range.
 //!
 //! # References
 //! Cobbe et al., arXiv 2110.14168 (pointwise); Ouyang et al., arXiv 2203.02155 (pairwise). TRL `RewardTrainer`,
@@ -44,7 +44,8 @@ pub struct OrmPairwise {
     pub centering: f64,
 }
 
-/// The pointwise loss; `mean` of the result is the accuracy, where a score of 0 is wrong. See the [module documentation](self).
+/// The pointwise loss; `mean` of the result is the accuracy, where a score of 0 is wrong. See the [module
+/// documentation](self).
 pub fn orm_pointwise<F: Lane>(score: &Tensor, label: &[F]) -> crate::Result<ScalarLoss> {
     let n = token_count("score", score)?;
     same_length("label", label.len(), n)?;

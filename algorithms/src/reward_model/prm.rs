@@ -13,8 +13,8 @@
 //! ([`rollout_labels`](mod@super::rollout_labels)); soft ones carry more information than hard ones at the same cost.
 //!
 //! # Shapes, units, errors
-//! `score` `[n]` with gradient (logits, one per step of all trajectories); `label` `[n]` in [0, 1]; steps outside `in_loss` are
-//! unlabelled; `lengths` steps per trajectory. Refused as in [`orm`](mod@super::orm).
+//! `score` `[n]` with gradient (logits, one per step of all trajectories); `label` `[n]` in [0, 1]; steps outside
+//! `in_loss` are unlabelled; `lengths` steps per trajectory. Refused as in [`orm`](mod@super::orm).
 //!
 //! # References
 //! Lightman et al., arXiv 2305.20050; Math-Shepherd, arXiv 2312.08935. TRL `PRMTrainer`.

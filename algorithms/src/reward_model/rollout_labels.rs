@@ -12,8 +12,8 @@
 //! ones need m of 8 or more to be worth the name.
 //!
 //! # Shapes, units, errors
-//! Per step the outcomes of its continuations. A continuation that broke (a tool fault, a cut-off) is `None`: it is left out
-//! of m, never counted as wrong. A step without a single usable continuation has no label.
+//! Per step the outcomes of its continuations. A continuation that broke (a tool fault, a cut-off) is `None`: it is
+//! left out of m, never counted as wrong. A step without a single usable continuation has no label.
 //!
 //! # References
 //! Math-Shepherd, arXiv 2312.08935; OmegaPRM, arXiv 2406.06592.

@@ -8,12 +8,13 @@
 //! ```
 //!
 //! # When to use it, when not
-//! With demonstrations that contain failed calls. A published practice keeps the failed turns in the loss; `scope = "off"` is
-//! that choice. With `scope = "action"` the thought before the failing call stays in the loss and only the call is masked.
+//! With demonstrations that contain failed calls. A published practice keeps the failed turns in the loss; `scope =
+//! "off"` is that choice. With `scope = "action"` the thought before the failing call stays in the loss and only the
+//! call is masked.
 //!
 //! # Shapes, units, errors
-//! Turns in order, with their tokens; the result is the mask of [`sft`](fn@super::sft), one entry per token. A trajectory whose turns
-//! are all masked contributes neither to the sum nor to the divisor.
+//! Turns in order, with their tokens; the result is the mask of [`sft`](fn@super::sft), one entry per token. A
+//! trajectory whose turns are all masked contributes neither to the sum nor to the divisor.
 //!
 //! # References
 //! KAT-Coder technical report, arXiv 2510.18779 ("error-masked SFT").

@@ -12,9 +12,9 @@
 //! because the mean is over weights and not over rows.
 //!
 //! # Shapes, units, errors
-//! `logp` `[n]` with gradient, nats; `in_loss` `[n]`; weights `[n]`, at least 0. When a batch is cut in chunks, give each chunk the
-//! whole batch's weight sum. Refused: other lengths, a NaN or infinity in the loss, a negative weight. No weight at all
-//! gives 0, not 0/0.
+//! `logp` `[n]` with gradient, nats; `in_loss` `[n]`; weights `[n]`, at least 0. When a batch is cut in chunks, give
+//! each chunk the whole batch's weight sum. Refused: other lengths, a NaN or infinity in the loss, a negative weight.
+//! No weight at all gives 0, not 0/0.
 //!
 //! # References
 //! Ouyang et al., arXiv 2203.02155. TRL `SFTTrainer` (`completion_only_loss`, `assistant_only_loss`).

@@ -1,7 +1,8 @@
 //! Who attends to whom: ancestors only, and oneself.
 //!
 //! The tokens lie depth first, so that the descendants of a token are one run: token j sees token i iff
-//! i <= j < [`subtree_end`](PrefixTree::subtree_end)(i). One number per token says it all; the dense mask is for kernels that want one.
+//! i <= j < [`subtree_end`](PrefixTree::subtree_end)(i). One number per token says it all; the dense mask is for
+//! kernels that want one.
 
 use tch::{Device, Kind, Tensor};
 

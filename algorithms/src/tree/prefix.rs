@@ -36,7 +36,8 @@ pub struct Node {
     pub branches: Vec<usize>,
 }
 
-/// Branches packed into a tree. Tokens lie depth first: a token's ancestors come before it, its descendants right after.
+/// Branches packed into a tree. Tokens lie depth first: a token's ancestors come before it, its descendants right
+/// after.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrefixTree {
     pub(super) nodes: Vec<Node>,

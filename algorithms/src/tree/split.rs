@@ -1,8 +1,8 @@
 //! Cutting a tree that does not fit a micro-batch.
 //!
 //! Branches are taken depth first and put together while they fit, so that neighbours with long common prefixes stay
-//! together. A prefix shared across packs is computed in each of them, and each branch's loss is counted in exactly one:
-//! the losses of the packs, and so their gradients, add up to those of the whole.
+//! together. A prefix shared across packs is computed in each of them, and each branch's loss is counted in exactly
+//! one: the losses of the packs, and so their gradients, add up to those of the whole.
 
 use super::{Branch, PrefixTree, TreeError};
 use crate::Result;

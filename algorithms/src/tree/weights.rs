@@ -22,7 +22,8 @@ impl PrefixTree {
         Ok(total)
     }
 
-    /// `[flat_len]` The branches' tokens one after another, gathered from a tensor `[len]` over the tree, with gradient.
+    /// `[flat_len]` The branches' tokens one after another, gathered from a tensor `[len]` over the tree, with
+    /// gradient.
     ///
     /// Then the flat losses apply as they are, whatever each branch's advantage: a shared token receives the sum of its
     /// branches' gradients.

@@ -16,8 +16,9 @@
 //! keeps the critic from ever arriving: set `clip` to none there. Huber where returns have outliers.
 //!
 //! # Shapes, units, errors
-//! `value` `[n]` with gradient; the rest of [`ValueBatch`] as in [`PolicyBatch`](crate::loss::PolicyBatch). Units of the return. Refused: other
-//! lengths, ε or δ that are not positive, a NaN or infinity in the loss. Nothing in the loss gives 0.
+//! `value` `[n]` with gradient; the rest of [`ValueBatch`] as in [`PolicyBatch`](crate::loss::PolicyBatch). Units of
+//! the return. Refused: other lengths, ε or δ that are not positive, a NaN or infinity in the loss. Nothing in the loss
+//! gives 0.
 //!
 //! # References
 //! PPO2 (OpenAI baselines); MAPPO, arXiv 2103.01955 (huber, δ = 10). verl `cliprange_value` 0.5; TRL `cliprange_value`

@@ -1,4 +1,5 @@
-//! `fixtures/fixtures.json`, made by `reference/gen_fixtures.py`: every entry about losses, in f64 to 1e-9 and f32 to 1e-5.
+//! `fixtures/fixtures.json`, made by `reference/gen_fixtures.py`: every entry about losses, in f64 to 1e-9 and f32 to
+//! 1e-5.
 
 use marft_algorithms::action_logprob::{ActionLogprob, action_logprob};
 use marft_algorithms::kl::{KlEstimator, KlGate};

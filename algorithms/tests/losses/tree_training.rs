@@ -42,7 +42,8 @@ impl Toy {
         x.matmul(&p[p.len() - 1]).log_softmax(-1, Kind::Double)
     }
 
-    /// Log-probability of every token of a tree given its ancestors, `[len]`; 0 for a first token, which nothing predicts.
+    /// Log-probability of every token of a tree given its ancestors, `[len]`; 0 for a first token, which nothing
+    /// predicts.
     fn tree_logp(&self, tree: &PrefixTree) -> Tensor {
         let mask = tree.attention_mask(Device::Cpu).unwrap();
         let all = self.forward(tree.tokens(), tree.positions(), &mask);
