@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use marft_algorithms::advantage::gae::{GaeConfig, gae};
+use marft_algorithms::advantage::gae::{Gae, GaeConfig, gae, gae_into};
 use marft_algorithms::trajectory::{Chain, Close, EpisodeRecord, TurnIds, TurnRecord};
 
 /// `elements` tokens in episodes of two steps with two agents, 256 tokens a turn, of which 32 are observations.
@@ -22,14 +22,21 @@ fn chain(elements: usize) -> Chain<f32> {
     chain
 }
 
+/// `reused`: into the buffers of the batch before, as in training. `fresh`: into new memory, whose pages the system must
+/// hand over first.
 fn bench(criterion: &mut Criterion) {
+    let config = GaeConfig::default();
     let mut group = criterion.benchmark_group("gae");
     group.sample_size(20);
     for elements in [100_000, 1_000_000, 10_000_000] {
         let chain = chain(elements);
         group.throughput(Throughput::Elements(chain.len() as u64));
-        group.bench_with_input(BenchmarkId::from_parameter(elements), &chain, |bencher, chain| {
-            bencher.iter(|| gae(black_box(chain), &GaeConfig::default()));
+        group.bench_with_input(BenchmarkId::new("reused", elements), &chain, |bencher, chain| {
+            let mut out = Gae::default();
+            bencher.iter(|| gae_into(black_box(chain), &config, &mut out));
+        });
+        group.bench_with_input(BenchmarkId::new("fresh", elements), &chain, |bencher, chain| {
+            bencher.iter(|| gae(black_box(chain), &config));
         });
     }
     group.finish();

@@ -52,7 +52,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::group::check_setting;
+use super::group::{check_finite, check_setting};
 use crate::Result;
 use crate::trajectory::{Boundary, Chain, Real};
 
@@ -101,7 +101,7 @@ impl Default for GaeConfig {
 }
 
 /// What [`gae`] returns: one number per element, 0 outside the loss.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Gae<F = f32> {
     /// Advantages, in units of reward.
     pub advantage: Vec<F>,
@@ -111,12 +111,21 @@ pub struct Gae<F = f32> {
 
 /// Advantages and returns of `chain` by one reverse scan. See the [module documentation](self).
 pub fn gae<F: Real>(chain: &Chain<F>, config: &GaeConfig) -> Result<Gae<F>> {
+    let mut out = Gae::default();
+    gae_into(chain, config, &mut out)?;
+    Ok(out)
+}
+
+/// The same into the buffers of an earlier batch. For long chains, fresh memory costs more than the scan itself.
+///
+/// After a refusal the contents of `out` mean nothing.
+pub fn gae_into<F: Real>(chain: &Chain<F>, config: &GaeConfig, out: &mut Gae<F>) -> Result<()> {
     chain.need_values("gae")?;
-    scan(chain, chain.value(), config)
+    scan(chain, chain.value(), config, out)
 }
 
 /// The scan, with values given apart so that estimators without a critic can share it.
-pub(super) fn scan<F: Real>(chain: &Chain<F>, value: &[F], config: &GaeConfig) -> Result<Gae<F>> {
+pub(super) fn scan<F: Real>(chain: &Chain<F>, value: &[F], config: &GaeConfig, out: &mut Gae<F>) -> Result<()> {
     config.gamma.check("gamma")?;
     config.lambda.check("lambda")?;
     let cut;
@@ -132,7 +141,11 @@ pub(super) fn scan<F: Real>(chain: &Chain<F>, value: &[F], config: &GaeConfig) -
     let carry = [g.token * l.token, g.agent * l.agent, g.step * l.step, 0.0, 0.0];
 
     let n = chain.len();
-    let mut out = Gae { advantage: vec![F::default(); n], returns: vec![F::default(); n] };
+    for numbers in [&mut out.advantage, &mut out.returns] {
+        numbers.clear();
+        numbers.resize(n, F::default());
+    }
+    // Equal lengths that the compiler can see: no bounds are checked in the loop.
     let (reward, in_loss) = (&chain.reward()[..n], &chain.in_loss()[..n]);
     let (value, boundary) = (&value[..n], &boundary[..n]);
     let (advantage, returns) = (&mut out.advantage[..n], &mut out.returns[..n]);
@@ -142,52 +155,34 @@ pub(super) fn scan<F: Real>(chain: &Chain<F>, value: &[F], config: &GaeConfig) -
     // Of the run of skipped elements between here and the next element in the loss.
     let (mut skipped_reward, mut skipped_border) = (0.0, Boundary::Token);
     let mut finite = true;
-    let mut i = n;
-    while i > 0 {
-        i -= 1;
-        let border = boundary[i];
-        // Two tokens of one action at once: what A_i waits for is then two elements away, and the scan twice as fast.
-        if i > 0
-            && (border, boundary[i - 1], skipped_border) == (Boundary::Token, Boundary::Token, Boundary::Token)
-            && in_loss[i]
-            && in_loss[i - 1]
-        {
-            let (v, before) = (value[i].wide(), value[i - 1].wide());
-            let delta = reward[i].wide() + skipped_reward + discount[0] * next_value - v;
-            let delta_before = reward[i - 1].wide() + discount[0] * v - before;
-            let a = delta + carry[0] * next_advantage;
-            let a_before = (delta_before + carry[0] * delta) + carry[0] * carry[0] * next_advantage;
-            (advantage[i], returns[i]) = (F::narrow(a), F::narrow(a + v));
-            (advantage[i - 1], returns[i - 1]) = (F::narrow(a_before), F::narrow(a_before + before));
-            finite &= a.is_finite() & a_before.is_finite();
-            (next_value, next_advantage, skipped_reward) = (before, a_before, 0.0);
-            i -= 1;
-            continue;
-        }
-        if border.closes() {
-            next_value = if border == Boundary::Truncated { bootstraps.next().map_or(0.0, |b| b.wide()) } else { 0.0 };
+    for i in (0..n).rev() {
+        if boundary[i].closes() {
+            let truncated = boundary[i] == Boundary::Truncated;
+            next_value = if truncated { bootstraps.next().map_or(0.0, |b| b.wide()) } else { 0.0 };
             next_advantage = 0.0;
             (skipped_reward, skipped_border) = (0.0, Boundary::Token);
         }
         if !in_loss[i] {
             skipped_reward += reward[i].wide();
-            skipped_border = skipped_border.max(border);
+            skipped_border = skipped_border.max(boundary[i]);
             continue;
         }
-        let border = border.max(skipped_border) as usize;
+        let border = boundary[i].max(skipped_border) as usize;
         let v = value[i].wide();
         let delta = reward[i].wide() + skipped_reward + discount[border] * next_value - v;
         let a = delta + carry[border] * next_advantage;
         (advantage[i], returns[i]) = (F::narrow(a), F::narrow(a + v));
-        finite &= a.is_finite();
+        finite &= advantage[i].wide().is_finite() & returns[i].wide().is_finite();
         (next_value, next_advantage) = (v, a);
         (skipped_reward, skipped_border) = (0.0, Boundary::Token);
     }
     if !finite {
         chain.check_finite()?;
-        super::group::check_finite("advantage", &out.advantage.iter().map(|a| a.wide()).collect::<Vec<_>>())?;
+        let wide = |numbers: &[F]| numbers.iter().map(|x| x.wide()).collect::<Vec<_>>();
+        check_finite("advantage", &wide(advantage))?;
+        check_finite("return", &wide(returns))?;
     }
-    Ok(out)
+    Ok(())
 }
 
 fn borders_cut_after_reset<F: Real>(chain: &Chain<F>) -> Vec<Boundary> {

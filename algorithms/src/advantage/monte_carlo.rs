@@ -61,11 +61,13 @@ impl Default for MonteCarloConfig {
 /// Discounted returns, and advantages over the critic's values. See the [module documentation](self).
 pub fn monte_carlo<F: Real>(chain: &Chain<F>, config: &MonteCarloConfig) -> Result<Gae<F>> {
     let config = GaeConfig { gamma: config.gamma, lambda: PerBorder::flat(1.0), cut_after_reset: false };
+    let mut out = Gae::default();
     if chain.value().is_empty() {
-        scan(chain, &vec![F::default(); chain.len()], &config)
+        scan(chain, &vec![F::default(); chain.len()], &config, &mut out)?;
     } else {
-        scan(chain, chain.value(), &config)
+        scan(chain, chain.value(), &config, &mut out)?;
     }
+    Ok(out)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use marft_algorithms::trajectory::{Boundary, Chain, Close, EpisodeRecord, TurnId
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::build::{chain, turn};
+use super::build::{chain, narrow, turn};
 use super::fixtures::near;
 
 /// Ragged episodes with observation tokens, and a value for every element.
@@ -301,6 +301,9 @@ fn extreme_rewards_stay_finite_or_are_refused() {
     assert!(with(f64::MAX / 4.0).unwrap().advantage.iter().all(|a| a.is_finite()));
     assert!(with(f64::MAX).is_err(), "an overflow is an error, not an infinity");
     assert!(with(f64::INFINITY).is_err());
+    // Finite in f64, too large for the f32 that is stored.
+    let record = EpisodeRecord { turns: vec![turn(TurnIds::default(), 1, 3e38)], close: Close::End };
+    assert!(gae(&narrow(&[record], &[-3e38]), &GaeConfig::default()).is_err());
     let groups = [0, 0];
     let tiny = grpo(&[1.0, 1.0 + f64::EPSILON], &groups, &GrpoConfig::default()).unwrap().advantage;
     assert!(tiny.iter().all(|a| a.abs() < 1e-9), "noise must not be blown up: {tiny:?}");
