@@ -206,7 +206,7 @@ mod tests {
         let weight = Tensor::ones([48], F32);
         let all = rms_norm(&x, &weight, 1e-5).unwrap();
         assert!(rms_norm(&x.narrow(0, 17, 1), &weight, 1e-5).unwrap().equal(&all.narrow(0, 17, 1)));
-        let mut broken = x.to_kind(Kind::BFloat16);
+        let broken = x.to_kind(Kind::BFloat16);
         let _ = broken.narrow(0, 3, 1).narrow(1, 5, 1).fill_(f64::NAN);
         let sick = gated(&broken, Gate::Silu).unwrap().isnan().sum(Kind::Int64).int64_value(&[]);
         assert_eq!(sick, 1);
