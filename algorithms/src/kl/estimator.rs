@@ -74,13 +74,38 @@ impl KlEstimator {
             }
         }
     }
+
+    /// Runs `task` with β times this estimator as an objective of its own type: with the choice inside the loop, the
+    /// loop would not vectorise.
+    pub(crate) fn with_objective<F: Lane, T: KlTask<F>>(self, beta: f64, task: T) -> T::Output {
+        let beta = F::narrow(beta);
+        match self {
+            Self::K1 => task.run(Divergence { beta, per_token: |d| Self::K1.parts(d) }),
+            Self::K2 => task.run(Divergence { beta, per_token: |d| Self::K2.parts(d) }),
+            Self::K3 => task.run(Divergence { beta, per_token: |d| Self::K3.parts(d) }),
+        }
+    }
 }
 
-impl<F: Lane> Objective<F, 1> for KlEstimator {
+/// What is done with a divergence once its type is known.
+pub(crate) trait KlTask<F: Lane> {
+    /// What comes of it.
+    type Output;
+    /// Does it.
+    fn run<O: Objective<F, 1>>(self, objective: O) -> Self::Output;
+}
+
+#[derive(Clone, Copy)]
+struct Divergence<F, P> {
+    beta: F,
+    per_token: P,
+}
+
+impl<F: Lane, P: Fn(F) -> (F, F) + Copy> Objective<F, 1> for Divergence<F, P> {
     #[inline(always)]
     fn term(self, new: F, reference: F, _: F) -> Term<F, 1> {
-        let (loss, grad) = self.parts(new - reference);
-        Term { loss, grad, stats: [loss] }
+        let (estimate, slope) = (self.per_token)(new - reference);
+        Term { loss: self.beta * estimate, grad: self.beta * slope, stats: [estimate] }
     }
 }
 

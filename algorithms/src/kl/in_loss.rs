@@ -25,13 +25,11 @@
 //! # Ok::<(), marft_algorithms::Error>(())
 //! ```
 
-#![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
-
 use serde::Deserialize;
 use tch::Tensor;
 
-use super::KlEstimator;
-use crate::loss::{Aggregation, Lane, Objective, ScalarLoss, Term, Totals, one_column, within};
+use super::{KlEstimator, KlTask};
+use crate::loss::{Aggregation, Lane, LossError, Objective, ScalarLoss, Totals, one_column, within};
 
 /// Settings of [`kl_in_loss`].
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -54,15 +52,6 @@ impl Default for KlInLoss {
     }
 }
 
-impl<F: Lane> Objective<F, 1> for KlInLoss {
-    #[inline(always)]
-    fn term(self, new: F, reference: F, target: F) -> Term<F, 1> {
-        let Term { loss, grad, stats } = self.estimator.term(new, reference, target);
-        let beta = F::narrow(self.beta);
-        Term { loss: beta * loss, grad: beta * grad, stats }
-    }
-}
-
 /// The divergence as a loss; `mean` of the result is the estimate before β. See the [module documentation](self).
 pub fn kl_in_loss<F: Lane>(
     logp_new: &Tensor,
@@ -73,8 +62,27 @@ pub fn kl_in_loss<F: Lane>(
     config: &KlInLoss,
 ) -> crate::Result<ScalarLoss> {
     within("beta", config.beta, config.beta.is_finite(), "finite numbers", "0 switches the term off")?;
-    let other = Some(("logp_ref", logp_ref));
-    Ok(one_column("logp_new", logp_new, other, in_loss, lengths, totals, config.aggregation, *config)?)
+    let task = Request { logp_new, logp_ref, in_loss, lengths, totals, aggregation: config.aggregation };
+    Ok(config.estimator.with_objective(config.beta, task)?)
+}
+
+struct Request<'a, F> {
+    logp_new: &'a Tensor,
+    logp_ref: &'a [F],
+    in_loss: &'a [bool],
+    lengths: &'a [usize],
+    totals: Option<Totals>,
+    aggregation: Aggregation,
+}
+
+impl<F: Lane> KlTask<F> for Request<'_, F> {
+    type Output = Result<ScalarLoss, LossError>;
+
+    fn run<O: Objective<F, 1>>(self, objective: O) -> Self::Output {
+        let Self { logp_new, logp_ref, in_loss, lengths, totals, aggregation } = self;
+        let other = Some(("logp_ref", logp_ref));
+        one_column("logp_new", logp_new, other, in_loss, lengths, totals, aggregation, objective)
+    }
 }
 
 #[cfg(test)]

@@ -11,3 +11,5 @@ pub use estimator::KlEstimator;
 pub use gate::KlGate;
 pub use in_loss::{KlInLoss, kl_in_loss};
 pub use in_reward::{PenalisedReward, kl_in_reward};
+
+pub(crate) use estimator::KlTask;

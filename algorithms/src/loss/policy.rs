@@ -12,7 +12,7 @@ use super::error::LossError;
 use super::fused::{Columns, Names, Objective, Sums, Term, accumulate};
 use super::handover::{Handover, spans};
 use super::lane::{ExpParts, LOG_RATIO_LIMIT, Lane};
-use crate::kl::KlEstimator;
+use crate::kl::{KlEstimator, KlTask};
 
 /// A policy loss, ready for `backward`.
 #[derive(Debug)]
@@ -172,10 +172,10 @@ pub(crate) fn prepared_policy_loss<F: Lane, O: Objective<F, K>, const K: usize>(
         gradient.clear();
         gradient.resize(new.len(), <F as Lane>::ZERO);
         if let Some((penalty, logp_ref)) = reference {
-            let scaled: Vec<F> = weight.iter().map(|&w| w * F::narrow(penalty.coefficient)).collect();
             let target = &batch.advantage[range.clone()];
-            let columns = Columns { new: &new, old: &logp_ref[range.clone()], target, weight: &scaled, in_loss };
-            accumulate(penalty.estimator, columns, KL_NAMES, range.start, &mut gradient, &mut kl_sums)?;
+            let columns = Columns { new: &new, old: &logp_ref[range.clone()], target, weight: &weight, in_loss };
+            let task = PenaltyPass { columns, first: range.start, gradient: &mut gradient, sums: &mut kl_sums };
+            penalty.estimator.with_objective(penalty.coefficient, task)?;
         }
         if let Some(importance) = batch.weight {
             for (w, &factor) in weight.iter_mut().zip(&importance[range.clone()]) {
@@ -199,6 +199,21 @@ pub(crate) fn prepared_policy_loss<F: Lane, O: Objective<F, K>, const K: usize>(
     }
     let value = sums.loss + kl_sums.loss;
     Ok(PolicyLoss { loss: handover.finish(value)?, value, diagnostics: report(own, &sums, &kl_sums) })
+}
+
+struct PenaltyPass<'a, F> {
+    columns: Columns<'a, F>,
+    first: usize,
+    gradient: &'a mut [F],
+    sums: &'a mut Sums<1>,
+}
+
+impl<F: Lane> KlTask<F> for PenaltyPass<'_, F> {
+    type Output = Result<(), LossError>;
+
+    fn run<O: Objective<F, 1>>(self, objective: O) -> Self::Output {
+        accumulate(objective, self.columns, KL_NAMES, self.first, self.gradient, self.sums)
+    }
 }
 
 /// The aggregation weight of every token of a run of sequences.
