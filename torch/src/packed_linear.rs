@@ -29,7 +29,7 @@ impl PackedWeight {
         Ok(Self { packed, kind: weight.kind() })
     }
 
-    /// `x` [n, in] · weightᵀ (+ `bias` [out]) → [n, out]. Records no gradient. Kinds must be equal.
+    /// `x` [n, in] · weightᵀ (+ `bias` \[out\]) → [n, out]. Records no gradient. Kinds must be equal.
     pub fn linear(&self, x: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
         // SAFETY: live handles or null; `packed` comes from pack_weight, which is what the kernel wants.
         let [out] = take("packed_linear", |out| unsafe {

@@ -37,9 +37,9 @@ pub fn block_size() -> usize {
 pub struct PagedRows {
     /// [sequences, width] i32: entry `(s, i)` is the block of the positions `16·i .. 16·(i + 1)` of sequence `s`.
     pub tables: Tensor,
-    /// [n] i32: the sequence of each row. Rows of one sequence stand together.
+    /// \[n\] i32: the sequence of each row. Rows of one sequence stand together.
     pub sequence: Tensor,
-    /// [n] i64: the position of each row, ascending within a sequence.
+    /// \[n\] i64: the position of each row, ascending within a sequence.
     pub position: Tensor,
 }
 

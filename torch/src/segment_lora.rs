@@ -1,7 +1,7 @@
 //! The low-rank parts of a batch in which runs of rows take different adapters, without gradients, on the CPU.
 //!
 //! This is what makes many adapters in one batch of generation cheap; training records gradients through
-//! [`lora_linear`](crate::lora_linear) instead.
+//! `lora_linear` instead.
 
 use std::ffi::c_int;
 

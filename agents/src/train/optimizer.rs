@@ -141,7 +141,7 @@ impl Optimizer {
         Ok(UpdateReport { grad_norm: norm, lr, applied, version: self.updates })
     }
 
-    /// As [`step`](Self::step) for parameters that are leaves themselves.
+    /// As `step` for parameters that are leaves themselves.
     pub fn step_leaves(&mut self) -> Result<UpdateReport, TrainError> {
         let gradients: Vec<_> = self.parameters.iter().map(gradient).collect();
         let report = self.step(&gradients)?;
