@@ -11,6 +11,7 @@ pub mod evaluate;
 pub mod metrics;
 pub mod reward;
 pub mod seed;
+pub mod settings;
 pub mod task;
 pub mod voice;
 pub mod world;

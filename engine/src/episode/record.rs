@@ -55,6 +55,8 @@ pub struct Fork {
 pub struct TurnRecord {
     /// The agent's label.
     pub agent: String,
+    /// The step of the environment in which it spoke, from 0.
+    pub step: u32,
     /// The round of the team in which it spoke, from 0.
     pub round: u32,
     /// What it said, decoded.
@@ -230,6 +232,7 @@ pub(super) fn example() -> EpisodeRecord {
         segments: vec![segment],
         turns: vec![TurnRecord {
             agent: "actor".to_owned(),
+            step: 0,
             round: 0,
             text: "läk".to_owned(),
             fields: vec![("answer".to_owned(), Value::from("läk"))],

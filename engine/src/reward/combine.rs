@@ -21,7 +21,7 @@ pub enum Attach {
 }
 
 /// A term counts only while another term's raw score is above a bound: "no format, no reward".
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gate {
     /// The name of a term that stands earlier in the list.

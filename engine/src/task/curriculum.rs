@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Task;
 
 /// Levels by a numeric column and the rule that opens the next.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Curriculum {
     /// The numeric column that says how hard a task is.

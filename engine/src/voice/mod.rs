@@ -2,6 +2,8 @@
 
 mod scripted;
 
+use std::sync::Arc;
+
 use crossbeam::channel::Sender;
 use marft_agents::generate::FinishReason;
 use marft_topologies::team::Sampling;
@@ -9,6 +11,7 @@ use marft_topologies::team::Sampling;
 pub use scripted::Scripted;
 
 use crate::seed::Seed;
+use crate::task::Task;
 
 /// Names a question among those under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,6 +30,10 @@ pub struct Question {
     pub sampling: Sampling,
     /// Where its random numbers come from.
     pub seed: Seed,
+    /// The episode's task. Voices that stand for a policy must not look at it; demonstrations and scripts may.
+    pub task: Arc<Task>,
+    /// How many turns the agent was asked for in this episode before.
+    pub turn: usize,
 }
 
 /// What an agent is shown, in the form its voice takes.

@@ -1,5 +1,7 @@
 //! Act: renders what the agents of all ready turns see and asks their voices, all of them together.
 
+use std::sync::Arc;
+
 use bevy_ecs::error::BevyError;
 use bevy_ecs::prelude::*;
 use marft_topologies::team::Sampling;
@@ -31,8 +33,13 @@ pub(super) fn act(
                 let place = episode.draft.place(&turn.turn, &node.label);
                 let policy = &rules.team().policy(agent.policy).name;
                 prompt(&mut episode, turn, place, policy, voice.as_ref()).map(|prompt| {
-                    let sampling: Sampling = sampling.clone();
-                    (voice, Question { ticket, agent: node.label.clone(), prompt, sampling, seed })
+                    let mut sampling: Sampling = sampling.clone();
+                    if let Some(temperature) = episode.temperature {
+                        sampling.temperature = temperature;
+                    }
+                    let (agent, task) = (node.label.clone(), Arc::clone(&episode.task));
+                    let turn = episode.draft.earlier(place);
+                    (voice, Question { ticket, agent, prompt, sampling, seed, task, turn })
                 })
             }
             (Ask::Words { .. }, None) => Err(fault("a turn of words without an agent")),

@@ -27,6 +27,8 @@ pub struct Opening {
     pub step: u64,
     /// Which sample of its group it is.
     pub sample: u32,
+    /// Samples at this temperature instead of the agents' own; 0 is greedy.
+    pub temperature: Option<f64>,
 }
 
 /// An episode under way.
@@ -38,6 +40,7 @@ pub(super) struct Episode {
     pub(super) seed: Seed,
     pub(super) step: u64,
     pub(super) sample: u32,
+    pub(super) temperature: Option<f64>,
     pub(super) draft: Draft,
     /// Rewards the environment paid, per step.
     pub(super) paid: Vec<Vec<(String, f64)>>,

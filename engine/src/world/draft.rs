@@ -41,6 +41,7 @@ impl Draft {
         *self.places.entry(turn.id).or_insert_with(|| {
             let record = TurnRecord {
                 agent: agent.to_owned(),
+                step: turn.step,
                 round: turn.round,
                 text: String::new(),
                 fields: vec![],
@@ -52,6 +53,12 @@ impl Draft {
             self.turns.push((turn.key.clone(), record));
             self.turns.len() - 1
         })
+    }
+
+    /// How many turns of the same agent were written down before the one at `place`.
+    pub(super) fn earlier(&self, place: usize) -> usize {
+        let agent = &self.turns[place].1.agent;
+        self.turns[..place].iter().filter(|(_, turn)| turn.agent == *agent).count()
     }
 
     /// Turns and segments in canonical order, segments pointing at the reordered turns.

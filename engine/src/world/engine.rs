@@ -133,7 +133,7 @@ impl Engine {
 
     /// Opens an episode. An environment that breaks at once closes it with a fault.
     pub fn open(&mut self, opening: Opening) {
-        let Opening { task, mut environment, seed, step, sample } = opening;
+        let Opening { task, mut environment, seed, step, sample, temperature } = opening;
         let plan = Arc::clone(&self.world.resource::<Rules>().plan);
         let mut draft = Draft::default();
         let scene = environment.reset(&task, seed.child("environment", 0));
@@ -164,6 +164,7 @@ impl Engine {
             seed,
             step,
             sample,
+            temperature,
             draft,
             paid: vec![],
             truncated: false,

@@ -55,6 +55,7 @@ fn opening(number: u32) -> Opening {
         seed: Seed::of_run(1).child("task", u64::from(number)),
         step: 1,
         sample: 0,
+        temperature: None,
     }
 }
 

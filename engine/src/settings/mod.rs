@@ -1,0 +1,75 @@
+//! What a run is told, resolved: every value stated, nothing left to look up. It is written into the run's folder as it is
+//! used, so that the run can be told again.
+//!
+//! A run file states what it wants to change; [`RunSettings`] says everything.
+
+mod model;
+mod stage;
+mod tasks;
+mod train;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use marft_algorithms::preset::Algorithm;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub use model::{CriticSettings, DeviceName, Dtype, ModelSettings, Sharing};
+pub use stage::{Rft, Rl, Sft, Stage};
+pub use tasks::{EnvironmentSettings, RewardSettings, TaskSettings, TaskSource};
+pub use train::{
+    Budget, CheckpointSettings, EarlyStop, EvalSettings, LogSettings, LongContext, RolloutSettings, TrainSettings,
+};
+
+/// A whole run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunSettings {
+    /// Names the run and its folder.
+    pub name: String,
+    /// Root of every random number.
+    pub seed: u64,
+    /// Whether results must be the same bits whatever shares a batch: replay and bit-exact resumption need it.
+    pub deterministic: bool,
+    /// The team file, or `catalog:NAME`.
+    pub team: String,
+    /// The profile of the team file.
+    pub profile: Option<String>,
+    /// Base model and where it runs.
+    pub model: ModelSettings,
+    /// Rows, their split, and the environment that shows them.
+    pub task: TaskSettings,
+    /// The reward's terms, in order.
+    pub reward: Vec<RewardSettings>,
+    /// The algorithm of every agent that learns, by label.
+    pub algorithm: BTreeMap<String, Algorithm>,
+    /// What is trained and by how much.
+    pub train: TrainSettings,
+    /// How episodes are rolled out.
+    pub rollout: RolloutSettings,
+    /// What happens, in order.
+    pub stages: Vec<Stage>,
+    /// Evaluation on held-out tasks.
+    pub eval: EvalSettings,
+    /// When the run is saved.
+    pub checkpoint: CheckpointSettings,
+    /// What is written down.
+    pub log: LogSettings,
+}
+
+/// A reward term or environment by its kind, with settings of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Kind {
+    /// Which.
+    pub kind: String,
+    /// Its settings.
+    pub settings: Map<String, Value>,
+}
+
+impl RunSettings {
+    /// Folder of the run where none is asked for.
+    pub fn folder(&self) -> PathBuf {
+        PathBuf::from("runs").join(&self.name)
+    }
+}
