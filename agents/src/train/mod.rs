@@ -13,6 +13,7 @@ mod optimizer;
 mod pack;
 mod packed_attend;
 mod policy;
+mod restart;
 mod schedule;
 mod sequence;
 mod table;

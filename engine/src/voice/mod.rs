@@ -1,5 +1,8 @@
 //! Voices: who answers when an agent is asked. The world asks every voice the same way and does not know what is behind it.
 
+mod demonstrator;
+mod device;
+mod prompts;
 mod scripted;
 
 use std::sync::Arc;
@@ -8,6 +11,9 @@ use crossbeam::channel::Sender;
 use marft_agents::generate::FinishReason;
 use marft_topologies::team::Sampling;
 
+pub use demonstrator::{Demonstrator, Sayings};
+pub use device::{DeviceVoice, Forwarder};
+pub use prompts::Prompts;
 pub use scripted::Scripted;
 
 use crate::seed::Seed;
