@@ -34,7 +34,7 @@ pub(crate) struct Submission {
 pub enum Alone {
     /// It only reads, or touches nothing that generation uses: it runs between two passes.
     No,
-    /// It changes the weights of this policy.
+    /// It changes the weights of this policy: alone entirely where they are the base's.
     Policy(PolicyId),
     /// It changes the base, or needs the memory.
     Entirely,

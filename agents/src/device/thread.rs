@@ -118,8 +118,10 @@ impl<P: Policies> Loop<P> {
             if let Some(job) = self.deferred.take() {
                 let busy = match job.alone {
                     Alone::No => false,
-                    Alone::Policy(policy) => self.device.generator.serves(policy),
-                    Alone::Entirely => !self.device.generator.is_idle(),
+                    Alone::Policy(policy) if !self.device.policies.owns_base(policy) => {
+                        self.device.generator.serves(policy)
+                    }
+                    Alone::Policy(_) | Alone::Entirely => !self.device.generator.is_idle(),
                 };
                 if busy {
                     self.deferred = Some(job);

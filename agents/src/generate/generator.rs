@@ -146,6 +146,11 @@ impl Generator {
         self.cache.forget(policy);
     }
 
+    /// Forgets everything that was read: after the base has changed.
+    pub fn forget_all(&mut self) {
+        self.cache.forget_all();
+    }
+
     /// Counters so far.
     pub fn stats(&self) -> &GeneratorStats {
         &self.stats

@@ -19,6 +19,11 @@ pub trait Policies {
     /// How many updates a policy has seen; `None` if it is not here.
     fn version(&self, policy: PolicyId) -> Option<u64>;
 
+    /// Whether the weights of this policy are the base itself, so that a change of them changes every policy.
+    fn owns_base(&self, _policy: PolicyId) -> bool {
+        false
+    }
+
     /// Adapters for rows in which the policies stand in these segments, in order and without gaps. `None` where no row has one.
     fn adapters<'a>(&'a self, segments: &[Segment]) -> Option<Box<dyn RowAdapters + 'a>>;
 }

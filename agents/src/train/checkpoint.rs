@@ -22,7 +22,8 @@ pub(super) const CRITIC_STATE: &str = "critic.safetensors";
 
 impl PolicyTable {
     /// Writes a policy's adapter, and its optimiser's state if it has one, into `folder`. Gradients that wait for an update
-    /// are not part of it. A policy without an adapter is its base, or lives in it, and has no files of its own.
+    /// are not part of it. A policy that trains the base writes the f32 masters of all its weights beside the state; one that
+    /// is the base as it was has nothing to write.
     pub fn save(&self, id: PolicyId, folder: &Path, base: Option<&str>) -> Result<(), TrainError> {
         let policy = self.policy(id)?;
         if let Some(adapter) = policy.adapter() {
@@ -32,12 +33,16 @@ impl PolicyTable {
                 write_state(&folder.join(OPTIMIZER_STATE), optimizer, &[], version)?;
             }
             save_adapter(adapter, folder, base)?;
+        } else if let Some(optimizer) = &policy.optimizer {
+            let version = [("version".to_owned(), policy.version.to_string())];
+            write_state(&folder.join(OPTIMIZER_STATE), optimizer, &optimizer.parameters, version)?;
         }
         Ok(())
     }
 
     /// Puts the adapter in `folder` under `id`, in place of a policy of that name if there is one. With `optimizer` it goes
-    /// on training from the state beside it, or from none if there is no such file.
+    /// on training from the state beside it, or from none if there is no such file. Where `id` trains the base, its weights
+    /// and state are read instead.
     pub fn load(
         &mut self,
         id: PolicyId,
@@ -45,6 +50,9 @@ impl PolicyTable {
         optimizer: Option<OptimizerConfig>,
         decoder: &Decoder,
     ) -> Result<(), TrainError> {
+        if self.policies.get(&id).is_some_and(Policy::is_full) {
+            return self.load_full(id, folder, optimizer);
+        }
         let adapter = load_adapter(folder, decoder.config(), decoder.placement())?;
         let mut policy = Policy::with_adapter(adapter, optimizer)?;
         let path = folder.join(OPTIMIZER_STATE);
@@ -52,6 +60,19 @@ impl PolicyTable {
             policy.version = read_state(&path, optimizer, &[])?;
         }
         self.policies.insert(id, policy);
+        Ok(())
+    }
+
+    fn load_full(&mut self, id: PolicyId, folder: &Path, config: Option<OptimizerConfig>) -> Result<(), TrainError> {
+        let policy = self.policy_mut(id)?;
+        let Some(optimizer) = &mut policy.optimizer else { return Err(TrainError::Frozen(id.to_string())) };
+        if let Some(config) = config {
+            optimizer.set_config(config)?;
+        }
+        let masters: Vec<_> = optimizer.parameters.iter().map(Tensor::shallow_clone).collect();
+        policy.version = read_state(&folder.join(OPTIMIZER_STATE), optimizer, &masters)?;
+        policy.refresh();
+        self.features.clear();
         Ok(())
     }
 

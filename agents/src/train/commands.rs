@@ -1,7 +1,7 @@
 //! What other threads ask of training on a device: the methods of [`PolicyTable`], run where the tensors are.
 //!
 //! A command that changes the weights of a policy waits until the generations of that policy that were asked for before it
-//! are done, and those asked for after it see the new version.
+//! are done, and those asked for after it see the new version. Where the policy trains the base itself it waits for all.
 
 use std::path::PathBuf;
 
@@ -11,8 +11,8 @@ use super::policy::PolicySpec;
 use super::sequence::TrainSequence;
 use super::table::{LossFn, PassOptions, PassReport, PolicyTable, SequenceScores};
 use crate::critic::{CriticConfig, CriticId};
-use crate::device::{Alone, DeviceError, DeviceHandle};
-use crate::generate::PolicyId;
+use crate::device::{Alone, Device, DeviceError, DeviceHandle};
+use crate::generate::{Policies, PolicyId};
 
 /// Why a training command gave no result.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +35,7 @@ impl DeviceHandle<PolicyTable> {
     /// Takes a policy away.
     pub fn remove_policy(&self, id: PolicyId) -> Result<(), CommandError> {
         let removed = self.call(Alone::Policy(id), move |device| {
-            device.generator.forget(id);
+            forget(device, id);
             device.policies.remove(id).map(drop)
         })?;
         Ok(removed.ok_or(TrainError::UnknownPolicy(id))?)
@@ -68,15 +68,18 @@ impl DeviceHandle<PolicyTable> {
                 device.policies.discard()?;
             }
             outcome
-        })?;
-        Ok(outcome?)
+        });
+        if matches!(outcome, Err(DeviceError::Panicked(_))) {
+            self.discard_gradients()?;
+        }
+        Ok(outcome??)
     }
 
     /// Applies the gradients that a policy has collected.
     pub fn update(&self, id: PolicyId) -> Result<UpdateReport, CommandError> {
         let outcome = self.call(Alone::Policy(id), move |device| {
             let report = device.policies.update(id)?;
-            device.generator.forget(id);
+            forget(device, id);
             Ok::<_, TrainError>(report)
         })?;
         Ok(outcome?)
@@ -106,7 +109,7 @@ impl DeviceHandle<PolicyTable> {
     ) -> Result<(), CommandError> {
         let outcome = self.call(Alone::Policy(id), move |device| {
             device.policies.load(id, &folder, optimizer, &device.decoder)?;
-            device.generator.forget(id);
+            forget(device, id);
             Ok::<_, TrainError>(())
         })?;
         Ok(outcome?)
@@ -120,5 +123,14 @@ impl DeviceHandle<PolicyTable> {
     /// Reads a critic's weights and state from a folder into the critic of the same settings.
     pub fn load_critic(&self, id: CriticId, folder: PathBuf) -> Result<(), CommandError> {
         Ok(self.call(Alone::No, move |device| device.policies.load_critic(id, &folder))??)
+    }
+}
+
+/// Forgets the keys and values that the weights of a policy have made.
+fn forget(device: &mut Device<PolicyTable>, id: PolicyId) {
+    if device.policies.owns_base(id) {
+        device.generator.forget_all();
+    } else {
+        device.generator.forget(id);
     }
 }

@@ -77,6 +77,11 @@ impl Policy {
         }
     }
 
+    /// Whether it trains the base itself.
+    pub fn is_full(&self) -> bool {
+        matches!(self.weights, Weights::Full(_))
+    }
+
     /// How many updates it has seen.
     pub fn version(&self) -> u64 {
         self.version
@@ -99,10 +104,12 @@ impl Policy {
         weights + self.optimizer.as_ref().map_or(0, Optimizer::bytes)
     }
 
-    /// Makes the copies that passes read anew, after the masters have changed.
+    /// Makes what passes read anew, after the masters have changed.
     pub(crate) fn refresh(&mut self) {
-        if let Weights::Lora(adapter) = &mut self.weights {
-            adapter.refresh();
+        match (&mut self.weights, &self.optimizer) {
+            (Weights::Lora(adapter), _) => adapter.refresh(),
+            (Weights::Full(leaves), Some(optimizer)) => write_back(leaves, &optimizer.parameters),
+            (Weights::Base | Weights::Full(_), _) => {}
         }
     }
 
@@ -121,18 +128,20 @@ impl Policy {
     }
 }
 
-/// Steps the masters by the gradients of the leaves, and writes them back into the leaves.
+/// Steps the masters by the gradients of the leaves.
 fn update_leaves(optimizer: &mut Optimizer, leaves: &[Tensor]) -> Result<UpdateReport, TrainError> {
     let gradients: Vec<_> =
         leaves.iter().map(|leaf| gradient(leaf).map(|gradient| gradient.to_kind(Kind::Float))).collect();
     let report = optimizer.step(&gradients)?;
     marft_torch::clear_gradients(leaves)?;
-    if report.applied {
-        for (leaf, master) in leaves.iter().zip(&optimizer.parameters) {
-            if leaf.kind() != Kind::Float {
-                leaf.detach().copy_(master);
-            }
+    Ok(report)
+}
+
+/// Copies masters into leaves that are not the masters themselves.
+fn write_back(leaves: &[Tensor], masters: &[Tensor]) {
+    for (leaf, master) in leaves.iter().zip(masters) {
+        if leaf.kind() != Kind::Float {
+            leaf.detach().copy_(master);
         }
     }
-    Ok(report)
 }

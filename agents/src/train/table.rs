@@ -96,8 +96,7 @@ impl PolicyTable {
     /// Adds a policy.
     pub fn add(&mut self, id: PolicyId, spec: &PolicySpec, decoder: &mut Decoder) -> Result<(), TrainError> {
         self.vacant(id)?;
-        let full = |policy: &Policy| matches!(policy.weights, Weights::Full(_));
-        if matches!(spec, PolicySpec::Full { .. }) && self.policies.values().any(full) {
+        if matches!(spec, PolicySpec::Full { .. }) && self.policies.values().any(Policy::is_full) {
             let reason = "the base of a device can be trained by one policy only".to_owned();
             return Err(TrainError::Setting { key: "full", reason });
         }
@@ -231,7 +230,7 @@ impl PolicyTable {
     /// Applies the gradients that a policy has collected since its last update, and drops them.
     pub fn update(&mut self, id: PolicyId) -> Result<UpdateReport, TrainError> {
         let policy = self.policy_mut(id)?;
-        let full = matches!(policy.weights, Weights::Full(_));
+        let full = policy.is_full();
         let report = policy.update(&id.to_string())?;
         if full {
             self.features.clear();
@@ -281,6 +280,10 @@ impl PolicyTable {
 impl Policies for PolicyTable {
     fn version(&self, policy: PolicyId) -> Option<u64> {
         Some(self.policies.get(&policy)?.version())
+    }
+
+    fn owns_base(&self, policy: PolicyId) -> bool {
+        self.policies.get(&policy).is_some_and(Policy::is_full)
     }
 
     fn adapters<'a>(&'a self, segments: &[Segment]) -> Option<Box<dyn RowAdapters + 'a>> {

@@ -81,6 +81,13 @@ impl KvCache {
         self.prefixes.forget(policy, &mut self.pool);
     }
 
+    /// Forgets every prefix of every policy.
+    pub fn forget_all(&mut self) {
+        for policy in self.prefixes.policies() {
+            self.prefixes.forget(policy, &mut self.pool);
+        }
+    }
+
     fn take(&mut self) -> Option<BlockId> {
         loop {
             if let Some(block) = self.pool.take() {

@@ -112,6 +112,11 @@ impl PrefixTree {
         }
     }
 
+    /// The policies that have prefixes here.
+    pub fn policies(&self) -> BTreeSet<PolicyId> {
+        self.roots.keys().map(|variant| variant.policy).collect()
+    }
+
     fn node(&self, id: NodeId) -> &Node {
         self.nodes[id].as_ref().expect("ids of removed nodes are not kept")
     }

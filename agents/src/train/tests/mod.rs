@@ -1,6 +1,7 @@
 //! Whole passes of training on tiny random models, against plain arithmetic and against themselves.
 
 mod agreement;
+mod commands;
 mod critics;
 mod gradients;
 mod updates;
