@@ -151,6 +151,13 @@ impl Sources {
         FileId(self.files.len() as u32 - 1)
     }
 
+    /// Adds the files of another check behind its own; their ids grow by what is returned.
+    pub(crate) fn append(&mut self, other: Self) -> u32 {
+        let offset = self.files.len() as u32;
+        self.files.extend(other.files);
+        offset
+    }
+
     /// The file with this id.
     pub fn file(&self, id: FileId) -> &SourceFile {
         &self.files[id.0 as usize]

@@ -1,10 +1,12 @@
 //! Environments: what the team acts upon. They show, they judge when it is over, and they may pay.
 
 mod question;
+mod registry;
 
 use marft_topologies::turns::{Message, Task as Shown};
 
 pub use question::QuestionAnswering;
+pub use registry::EnvironmentRegistry;
 
 use crate::seed::Seed;
 use crate::task::Task;

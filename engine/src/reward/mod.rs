@@ -13,6 +13,7 @@ mod length;
 pub mod maths;
 mod normalise;
 mod numeric;
+mod registry;
 mod token_f1;
 
 pub use combine::{Attach, Composite, CompositeError, Gate, Tally, TermScore, TermSpec};
@@ -24,6 +25,7 @@ pub use length::LengthShaping;
 pub use maths::MathsAnswer;
 pub use normalise::{Normaliser, normalise};
 pub use numeric::Numeric;
+pub use registry::{RegistryError, RewardRegistry};
 pub use token_f1::{Overlap, TokenF1};
 
 /// What a reward term looks at.

@@ -3,7 +3,9 @@
 //!
 //! A run file states what it wants to change; [`RunSettings`] says everything.
 
+mod kind;
 mod model;
+mod registry;
 mod stage;
 mod tasks;
 mod train;
@@ -13,9 +15,12 @@ use std::path::PathBuf;
 
 use marft_algorithms::preset::Algorithm;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
+use crate::reward::{Composite, RegistryError};
+
+pub use kind::{Kind, KindError};
 pub use model::{CriticSettings, DeviceName, Dtype, ModelSettings, Sharing};
+pub use registry::Registry;
 pub use stage::{Rft, Rl, Sft, Stage};
 pub use tasks::{EnvironmentSettings, RewardSettings, TaskSettings, TaskSource};
 pub use train::{
@@ -58,18 +63,18 @@ pub struct RunSettings {
     pub log: LogSettings,
 }
 
-/// A reward term or environment by its kind, with settings of its own.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Kind {
-    /// Which.
-    pub kind: String,
-    /// Its settings.
-    pub settings: Map<String, Value>,
-}
-
 impl RunSettings {
     /// Folder of the run where none is asked for.
     pub fn folder(&self) -> PathBuf {
         PathBuf::from("runs").join(&self.name)
+    }
+
+    /// The reward of the run.
+    ///
+    /// # Errors
+    /// A kind that is not registered, settings that a term refuses, terms that do not go together: nothing of this happens
+    /// with settings that were loaded with the same registry.
+    pub fn composite(&self, registry: &Registry) -> Result<Composite, RegistryError> {
+        registry.rewards.composite(&self.reward)
     }
 }

@@ -44,6 +44,15 @@ impl Report {
         Self { sources, problems }
     }
 
+    /// Takes the files and problems of another report behind its own.
+    pub fn absorb(&mut self, other: Self) {
+        let offset = self.sources.append(other.sources);
+        self.problems.extend(other.problems.into_iter().map(|mut problem| {
+            problem.span.file.0 += offset;
+            problem
+        }));
+    }
+
     /// The problems in order of place.
     pub fn problems(&self) -> &[Problem] {
         &self.problems

@@ -30,6 +30,23 @@ pub fn read_file(path: &Path) -> Result<String, String> {
 /// Parses a document and reads it into `T`, reporting every problem. `T` may come with problems: then it holds what
 /// could be read.
 pub fn read_document<T: Read>(sources: &mut Sources, name: &str, text: &str) -> (FileId, Option<T>, Vec<Problem>) {
+    let (file, document, mut problems) = parse_document(sources, name, text);
+    let Some(document) = document else { return (file, None, problems) };
+    let mut reader = Reader::new(file);
+    let table = DeValue::Table(document);
+    // What is missing from a whole document is missing at its start.
+    let value = T::read(Value { value: &table, span: Span::new(file, 0..0) }, &mut reader);
+    problems.extend(reader.into_problems());
+    (file, value, problems)
+}
+
+/// Parses a document into a tree of spanned values, for callers that change it before they read it. A tree may come with
+/// problems: names given twice, of which the tree holds one.
+pub fn parse_document<'i>(
+    sources: &mut Sources,
+    name: &str,
+    text: &'i str,
+) -> (FileId, Option<DeTable<'i>>, Vec<Problem>) {
     let file = sources.add(name, text);
     if text.len() > MAX_FILE_BYTES {
         let message = format!("the file is larger than {} MiB", MAX_FILE_BYTES >> 20);
@@ -60,12 +77,7 @@ pub fn read_document<T: Read>(sources: &mut Sources, name: &str, text: &str) -> 
             Problem::new(Code::DuplicateId, format!("the name `{written}` is given twice"), Span::new(file, range));
         problems.push(problem.help("rename or remove one of the two"));
     }
-    let table = DeValue::Table(document.into_inner());
-    let mut reader = Reader::new(file);
-    // What is missing from a whole document is missing at its start.
-    let value = T::read(Value { value: &table, span: Span::new(file, 0..0) }, &mut reader);
-    problems.extend(reader.into_problems());
-    (file, value, problems)
+    (file, Some(document.into_inner()), problems)
 }
 
 /// What the parser says of a key given twice; the rest of the document is still sound then.

@@ -32,7 +32,7 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-pub use document::{read_document, read_file};
+pub use document::{parse_document, read_document, read_file};
 
 use crate::check::names::nearest;
 use crate::check::{Code, Problem};
@@ -54,6 +54,8 @@ pub struct Value<'a, 'i> {
 #[derive(Debug)]
 pub struct Reader {
     file: FileId,
+    /// A second file laid behind the first: offsets from here on are its own.
+    behind: Option<(usize, FileId)>,
     problems: Vec<Problem>,
     depth: u32,
 }
@@ -89,7 +91,12 @@ impl<T: ReadFields> Read for T {
 impl Reader {
     /// A reader of one file.
     pub fn new(file: FileId) -> Self {
-        Self { file, problems: Vec::new(), depth: 0 }
+        Self { file, behind: None, problems: Vec::new(), depth: 0 }
+    }
+
+    /// A reader of one document that was merged from two files: offsets from `end` on lie in `second`, counted from there.
+    pub fn of_two(first: FileId, end: usize, second: FileId) -> Self {
+        Self { behind: Some((end, second)), ..Self::new(first) }
     }
 
     /// The problems found.
@@ -97,9 +104,12 @@ impl Reader {
         self.problems
     }
 
-    /// A span of this file.
+    /// A span of what is read.
     pub fn span(&self, range: Range<usize>) -> Span {
-        Span::new(self.file, range)
+        match self.behind {
+            Some((end, second)) if range.start >= end => Span::new(second, range.start - end..range.end - end),
+            _ => Span::new(self.file, range),
+        }
     }
 
     /// Reports a problem.
