@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod environment;
 pub mod episode;
 pub mod evaluate;
+pub mod learn;
 pub mod metrics;
 pub mod reward;
 pub mod seed;

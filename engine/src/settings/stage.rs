@@ -38,6 +38,9 @@ pub struct Sft {
 pub struct Rl {
     /// Rollouts, each followed by its updates.
     pub steps: u64,
+    /// Labels of agents that do not learn in this stage.
+    #[serde(default)]
+    pub frozen: Vec<String>,
 }
 
 /// Filtered self-distillation.

@@ -1,0 +1,91 @@
+//! Credit: what every turn is paid, by the rule of the algorithm.
+//!
+//! Terms that attach to a token, a turn or an agent are paid there, whatever the rule. The rule divides what the team earned:
+//! at the end of the episode, and per step of the environment.
+
+use marft_algorithms::credit::last_agent::last_agent;
+use marft_algorithms::credit::own_team_mix::own_team_mix;
+use marft_algorithms::credit::step_discount::step_discount;
+use marft_algorithms::credit::team_shared::team_shared;
+use marft_algorithms::preset::{Algorithm, CreditRule};
+
+use super::LearnError;
+use super::gather::Spoken;
+use crate::episode::{EpisodeRecord, RewardStreams};
+
+/// The reward of each of an episode's `turns`, in order.
+pub(super) fn pay(record: &EpisodeRecord, turns: &[Spoken], algorithm: &Algorithm) -> Result<Vec<f64>, LearnError> {
+    let none = RewardStreams::default();
+    let streams = record.reward.as_ref().unwrap_or(&none);
+    let own = own(record, turns, streams);
+    let mut paid = match algorithm.credit {
+        CreditRule::OwnTeamMix => {
+            let mut own = own.clone();
+            add(&mut own, &last_agent(turns.len(), streams.episode + streams.team.iter().sum::<f64>())?);
+            return Ok(with_overlong(own_team_mix(&own, algorithm.team_weight)?, turns, algorithm));
+        }
+        rule => divide(rule, turns, streams, algorithm)?,
+    };
+    add(&mut paid, &own);
+    Ok(with_overlong(paid, turns, algorithm))
+}
+
+/// What the team earned, divided by the rule: step by step where the environment paid by step, the rest at the end.
+fn divide(
+    rule: CreditRule,
+    turns: &[Spoken],
+    streams: &RewardStreams,
+    algorithm: &Algorithm,
+) -> Result<Vec<f64>, LearnError> {
+    let by_rule = |count: usize, reward: f64| -> Result<Vec<f64>, LearnError> {
+        Ok(match rule {
+            CreditRule::StepDiscount => step_discount(count, reward, algorithm.credit_discount)?,
+            CreditRule::TeamShared => team_shared(count, reward)?,
+            CreditRule::Difference => return Err(LearnError::NoReplays { rule: "difference" }),
+            CreditRule::LeaveOneOut => return Err(LearnError::NoReplays { rule: "leave-one-out" }),
+            CreditRule::RolloutValue => return Err(LearnError::NoReplays { rule: "rollout-value" }),
+            CreditRule::LastAgent | CreditRule::PerStep | CreditRule::OwnTeamMix => last_agent(count, reward)?,
+        })
+    };
+    let mut paid = by_rule(turns.len(), streams.episode)?;
+    for (step, reward) in streams.team.iter().enumerate().filter(|(_, reward)| **reward != 0.0) {
+        let of_step: Vec<usize> = (0..turns.len()).filter(|at| turns[*at].ids.step as usize == step).collect();
+        // a step in which nobody of the cohort spoke falls to whoever spoke last before it
+        let fallback = (0..turns.len()).rev().find(|at| turns[*at].ids.step as usize <= step).unwrap_or(0);
+        if of_step.is_empty() {
+            paid[fallback] += reward;
+        } else {
+            let parts = by_rule(of_step.len(), *reward)?;
+            of_step.iter().zip(parts).for_each(|(at, part)| paid[*at] += part);
+        }
+    }
+    Ok(paid)
+}
+
+/// What single turns and agents earned.
+fn own(record: &EpisodeRecord, turns: &[Spoken], streams: &RewardStreams) -> Vec<f64> {
+    let mut paid = vec![0.0; turns.len()];
+    for (turn, reward) in &streams.turn {
+        if let Some(at) = turns.iter().position(|spoken| spoken.turn == *turn) {
+            paid[at] += reward;
+        }
+    }
+    for (agent, reward) in &streams.agent {
+        if let Some(at) = turns.iter().rposition(|spoken| record.turns[spoken.turn].agent == *agent) {
+            paid[at] += reward;
+        }
+    }
+    paid
+}
+
+fn with_overlong(mut paid: Vec<f64>, turns: &[Spoken], algorithm: &Algorithm) -> Vec<f64> {
+    if let Some(overlong) = algorithm.overlong() {
+        let penalties: Vec<f64> = turns.iter().map(|turn| overlong.penalty(turn.logprobs.len())).collect();
+        add(&mut paid, &penalties);
+    }
+    paid
+}
+
+fn add(sum: &mut [f64], parts: &[f64]) {
+    sum.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
+}

@@ -1,0 +1,153 @@
+//! Pack: who learns from the batch and when, rows to mini-batches, and mini-batches to chunks that fit one pass.
+
+use marft_agents::generate::PolicyId;
+use marft_agents::train::micro_batches;
+use marft_algorithms::order::schedule::Schedule;
+
+use super::gather::Gathered;
+use super::{Cohort, LearnError};
+use crate::seed::Seed;
+
+/// Where the run stands, as far as schedules ask.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Moment {
+    /// Batches learnt from before this one.
+    pub(super) update: u64,
+    /// Environment steps of all episodes before this batch.
+    pub(super) environment_steps: u64,
+    /// Root of the shuffles.
+    pub(super) seed: Seed,
+}
+
+/// One way through the batch, all epochs of it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Lap {
+    /// Who learns; nobody while the critic warms up.
+    pub(super) learners: Vec<PolicyId>,
+    /// Rows of each optimiser step.
+    pub(super) mini_batches: Vec<Vec<usize>>,
+}
+
+/// What is done with a batch.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Laps {
+    /// Whether each lap is corrected for what the laps before it have changed.
+    pub(super) corrected: bool,
+    pub(super) laps: Vec<Lap>,
+}
+
+/// Lays out the whole update of a batch.
+pub(super) fn lay_out(cohort: &Cohort, gathered: &Gathered, moment: &Moment) -> Result<Laps, LearnError> {
+    let algorithm = &cohort.algorithm;
+    let schedule = algorithm.schedule(moment.seed.child("order", 0).draw(0));
+    let players = cohort.players.len() as u32;
+    let learners = schedule.learners(moment.environment_steps, moment.update, players)?;
+    let mut policies: Vec<PolicyId> = vec![];
+    for policy in learners.iter().map(|learner| cohort.players[*learner as usize].policy) {
+        if !policies.contains(&policy) {
+            policies.push(policy);
+        }
+    }
+    let warm = algorithm.warm_up().is_over(moment.environment_steps);
+    let corrected = warm && matches!(schedule, Schedule::Sequential { .. });
+    let sets: Vec<Vec<PolicyId>> = match (warm, corrected) {
+        // a warming critic learns from what everybody said
+        (false, _) => vec![cohort.policies()],
+        (true, false) => vec![policies],
+        (true, true) => policies.into_iter().map(|policy| vec![policy]).collect(),
+    };
+    let mut laps = Laps { corrected, laps: vec![] };
+    for set in sets {
+        let mut lap = Lap::default();
+        for epoch in 0..algorithm.epochs {
+            let seed = moment.seed.child("shuffle", u64::from(epoch));
+            lap.mini_batches.extend(mini_batches(cohort, gathered, &set, seed.draw(0))?);
+        }
+        lap.learners = if warm { set } else { vec![] };
+        laps.laps.push(lap);
+    }
+    Ok(laps)
+}
+
+/// Rows of each optimiser step of one pass over the batch: those of `learners`, shuffled by `seed`.
+fn mini_batches(
+    cohort: &Cohort,
+    gathered: &Gathered,
+    learners: &[PolicyId],
+    seed: u64,
+) -> Result<Vec<Vec<usize>>, LearnError> {
+    let of_learner = |row: &usize| {
+        let row = &gathered.rows[*row];
+        learners.contains(&row.sequence.policy) && !row.sequence.scored.is_empty()
+    };
+    let rows: Vec<usize> = (0..gathered.rows.len()).filter(of_learner).collect();
+    if rows.is_empty() {
+        return Ok(vec![]);
+    }
+    let mut algorithm = cohort.algorithm.clone();
+    // fewer rows than mini-batches: one row each
+    algorithm.mini_batches = algorithm.mini_batches.clamp(1, rows.len() as u32);
+    let batches = algorithm.mini_batches(rows.len(), seed)?;
+    Ok(batches.into_iter().map(|batch| batch.into_iter().map(|at| rows[at]).collect()).collect())
+}
+
+/// Cuts a mini-batch into chunks of at most `budget` tokens, each of one temperature, policies side by side.
+pub(super) fn chunks(cohort: &Cohort, gathered: &Gathered, mut rows: Vec<usize>, budget: usize) -> Vec<Vec<usize>> {
+    let temperature = |row: usize| cohort.players[gathered.rows[row].player].temperature;
+    rows.sort_by(|a, b| {
+        let key = |row: usize| (gathered.rows[row].sequence.policy, row);
+        temperature(*a).total_cmp(&temperature(*b)).then_with(|| key(*a).cmp(&key(*b)))
+    });
+    let mut chunks = vec![];
+    for alike in rows.chunk_by(|a, b| temperature(*a) == temperature(*b)) {
+        let lengths: Vec<usize> = alike.iter().map(|row| gathered.rows[*row].sequence.ids.len()).collect();
+        let cut = micro_batches(&lengths, budget);
+        chunks.extend(cut.into_iter().map(|chunk| chunk.into_iter().map(|at| alike[at]).collect()));
+    }
+    chunks
+}
+
+#[cfg(test)]
+mod tests {
+    use marft_agents::train::TrainSequence;
+    use marft_algorithms::preset::Algorithm;
+
+    use super::super::gather::Row;
+    use super::super::Player;
+    use super::*;
+
+    fn world() -> (Cohort, Gathered) {
+        let player = |label: &str, policy, temperature| Player {
+            label: label.to_owned(),
+            policy: PolicyId(policy),
+            temperature,
+        };
+        let players = vec![player("a", 0, 1.0), player("b", 1, 0.5), player("c", 2, 1.0)];
+        let algorithm = Algorithm { mini_batches: 2, ..Algorithm::default() };
+        let row = |player: usize| Row {
+            sequence: TrainSequence::from_token(players[player].policy, vec![1; 4], 2),
+            player,
+            turns: vec![],
+        };
+        let rows = [2, 0, 1, 0, 2, 1].map(row).to_vec();
+        (Cohort { algorithm, players: players.clone(), critic: None }, Gathered { rows, ..Gathered::default() })
+    }
+
+    #[test]
+    fn mini_batches_hold_every_row_of_the_learners_once() {
+        let (cohort, gathered) = world();
+        let batches = mini_batches(&cohort, &gathered, &[PolicyId(0), PolicyId(2)], 7).unwrap();
+        assert_eq!(batches.len(), 2);
+        let mut rows = batches.concat();
+        rows.sort_unstable();
+        assert_eq!(rows, [0, 1, 3, 4]);
+        assert_eq!(mini_batches(&cohort, &gathered, &[PolicyId(9)], 7).unwrap(), Vec::<Vec<usize>>::new());
+    }
+
+    #[test]
+    fn chunks_are_of_one_temperature_with_policies_side_by_side() {
+        let (cohort, gathered) = world();
+        let cut = chunks(&cohort, &gathered, (0..6).collect(), 12);
+        assert_eq!(cut, [vec![2, 5], vec![1, 3, 0], vec![4]]);
+    }
+}

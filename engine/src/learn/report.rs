@@ -1,0 +1,150 @@
+//! What an update did, as numbers.
+
+use std::collections::BTreeMap;
+
+use marft_agents::generate::PolicyId;
+use marft_algorithms::loss::PolicyDiagnostics;
+use serde::Serialize;
+
+use super::estimate::Estimated;
+use super::loss::PartReport;
+
+/// What learning from one step's episodes came to.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct LearnReport {
+    /// Per policy.
+    pub policies: BTreeMap<PolicyId, PolicyReport>,
+    /// Per critic.
+    pub critics: Vec<CriticReport>,
+    /// Share of groups whose members all earned the same; `None` where nothing is compared.
+    pub uniform_groups: Option<f64>,
+    /// Mean advantage over the elements in the loss.
+    pub advantage_mean: f64,
+    /// Standard deviation of the advantages.
+    pub advantage_std: f64,
+    /// Greatest absolute advantage.
+    pub advantage_max: f64,
+    /// Mean absolute difference between the log-probabilities of sampler and trainer before the first update, nats.
+    pub logprob_gap: f64,
+    /// The greatest such difference.
+    pub logprob_gap_max: f64,
+    /// Mean divergence that rewards paid for, nats per token.
+    pub kl_in_reward: Option<f64>,
+    /// Tokens that went through training passes.
+    pub rows: usize,
+    /// Updates that were dropped because a loss or a gradient was not finite.
+    pub bad_updates: u32,
+}
+
+/// What happened to a policy.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct PolicyReport {
+    /// Mean loss of its updates.
+    pub loss: f64,
+    /// Divergence from the policy that sampled, k3, nats per element.
+    pub approx_kl: f64,
+    /// Share of elements with a clipped gradient.
+    pub clip_fraction: f64,
+    /// Mean ratio of new to old probability.
+    pub ratio: f64,
+    /// Mean entropy of its tokens, nats.
+    pub entropy: f64,
+    /// Divergence from the reference, nats per element.
+    pub kl_reference: f64,
+    /// Mean norm of the gradient before clipping.
+    pub grad_norm: f64,
+    /// Learning rate of the last update.
+    pub learning_rate: f64,
+    /// Updates applied.
+    pub updates: u32,
+    /// Updates that the divergence gate dropped.
+    pub gated: u32,
+    /// Tokens in the loss, all passes together.
+    pub tokens: usize,
+}
+
+/// What happened to a critic.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct CriticReport {
+    /// Which.
+    pub critic: u32,
+    /// Mean loss of its updates.
+    pub loss: f64,
+    /// 1 − var(R − V) / var(R).
+    pub explained_variance: f64,
+    /// Mean norm of the gradient before clipping.
+    pub grad_norm: f64,
+    /// Share of values with a clipped gradient.
+    pub clip_fraction: f64,
+    /// Updates applied.
+    pub updates: u32,
+}
+
+impl LearnReport {
+    /// Adds what is known of the advantages.
+    pub(super) fn describe<'a>(&mut self, batches: impl Iterator<Item = &'a Estimated>) {
+        let (mut sum, mut squares, mut count) = (0.0, 0.0, 0_usize);
+        for batch in batches {
+            for (advantage, _) in batch.advantage.iter().zip(&batch.in_loss).filter(|(_, in_loss)| **in_loss) {
+                let advantage = f64::from(*advantage);
+                (sum, squares, count) = (sum + advantage, squares + advantage * advantage, count + 1);
+                self.advantage_max = self.advantage_max.max(advantage.abs());
+            }
+            self.uniform_groups = batch.uniform_groups.or(self.uniform_groups);
+            self.kl_in_reward = batch.kl_in_reward.or(self.kl_in_reward);
+        }
+        if count > 0 {
+            self.advantage_mean = sum / count as f64;
+            self.advantage_std = (squares / count as f64 - self.advantage_mean.powi(2)).max(0.0).sqrt();
+        }
+    }
+}
+
+/// Adds up the parts of one policy's mini-batches.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Account {
+    pub(super) diagnostics: PolicyDiagnostics,
+    loss: f64,
+    entropy: f64,
+    kl_ref: f64,
+    tokens: usize,
+    grad_norm: f64,
+    learning_rate: f64,
+    updates: u32,
+    pub(super) gated: u32,
+}
+
+impl Account {
+    pub(super) fn note(&mut self, part: &PartReport) {
+        self.diagnostics = self.diagnostics.merge(part.diagnostics);
+        self.loss += part.loss;
+        self.entropy += part.entropy_sum;
+        self.kl_ref += part.kl_ref * part.diagnostics.tokens as f64;
+        self.tokens += part.tokens;
+    }
+
+    pub(super) fn updated(&mut self, grad_norm: f64, learning_rate: f64) {
+        self.grad_norm += grad_norm;
+        self.learning_rate = learning_rate;
+        self.updates += 1;
+    }
+
+    /// The report over `batches` mini-batches.
+    pub(super) fn report(&self, batches: u32) -> PolicyReport {
+        let over = |sum: f64, count: usize| sum / count.max(1) as f64;
+        let elements = self.diagnostics.tokens;
+        PolicyReport {
+            loss: self.loss / f64::from(batches.max(1)),
+            approx_kl: self.diagnostics.approx_kl,
+            clip_fraction: self.diagnostics.clip_low + self.diagnostics.clip_high + self.diagnostics.dual_clip,
+            ratio: self.diagnostics.ratio_mean,
+            entropy: over(self.entropy, self.tokens),
+            kl_reference: over(self.kl_ref, elements),
+            grad_norm: over(self.grad_norm, self.updates as usize),
+            learning_rate: self.learning_rate,
+            updates: self.updates,
+            gated: self.gated,
+            tokens: self.tokens,
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The `Learn` schedule: systems over the resources of one step, in a chain. No tensor among them: what has tensors runs on
+//! the device thread.
+
+use bevy_ecs::prelude::*;
+use bevy_ecs::schedule::{LogLevel, ScheduleBuildSettings, ScheduleLabel, SingleThreadedExecutor};
+use marft_agents::device::DeviceHandle;
+use marft_agents::train::{PassOptions, PolicyTable};
+use marft_algorithms::advantage::rae::Rae;
+use serde::{Deserialize, Serialize};
+
+use super::estimate::{Estimated, Means, estimate};
+use super::gather::{Gathered, gather};
+use super::pack::{Laps, Moment, lay_out};
+use super::supervised::teach;
+use super::update::Update;
+use super::{Cohort, LearnError, LearnReport, Lesson, SupervisedReport};
+use crate::episode::EpisodeRecord;
+use crate::seed::Seed;
+
+/// What a learner is made of.
+#[derive(Debug, Clone, Resource)]
+pub struct LearnerConfig {
+    /// The device with the weights.
+    pub handle: DeviceHandle<PolicyTable>,
+    /// Who learns.
+    pub cohorts: Vec<Cohort>,
+    /// How passes run; the temperature is the agents' own.
+    pub pass: PassOptions,
+    /// Most tokens of one training pass.
+    pub batch_tokens: usize,
+    /// Take old log-probabilities from the trainer instead of the sampler.
+    pub recompute_logprobs: bool,
+    /// Root of shuffles and orders.
+    pub seed: Seed,
+}
+
+/// What a learner remembers from step to step; goes into the checkpoint.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, Resource)]
+#[serde(deny_unknown_fields)]
+pub struct LearnState {
+    /// Batches learnt from.
+    pub updates: u64,
+    /// Environment steps of all episodes.
+    pub environment_steps: u64,
+    /// Running baselines, by cohort.
+    pub baselines: Vec<Option<Rae>>,
+}
+
+#[derive(Resource, Default)]
+struct Records(Vec<EpisodeRecord>);
+
+#[derive(Resource, Default)]
+struct Batches(Vec<(Gathered, Estimated, Laps)>);
+
+#[derive(Resource, Default)]
+struct Published(LearnReport);
+
+/// The first thing that went wrong; systems after it do nothing.
+#[derive(Resource, Default)]
+struct Trouble(Option<LearnError>);
+
+#[derive(ScheduleLabel, Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Learn;
+
+#[derive(SystemSet, Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Phase {
+    Gather,
+    Credit,
+    Pack,
+    Update,
+    Publish,
+}
+
+/// Learns from episodes.
+pub struct Learner {
+    world: World,
+    learn: Schedule,
+}
+
+impl std::fmt::Debug for Learner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Learner").field("state", self.state()).finish_non_exhaustive()
+    }
+}
+
+impl Learner {
+    /// A learner without history.
+    ///
+    /// # Errors
+    /// An algorithm refuses its settings.
+    pub fn new(config: LearnerConfig) -> Result<Self, LearnError> {
+        let baselines = config.cohorts.iter().map(|cohort| cohort.algorithm.rae()).collect::<Result<_, _>>()?;
+        let mut world = World::new();
+        world.insert_resource(LearnState { baselines, ..LearnState::default() });
+        world.insert_resource(config);
+        world.init_resource::<Records>();
+        world.init_resource::<Batches>();
+        world.init_resource::<Published>();
+        world.init_resource::<Trouble>();
+        let mut learn = Schedule::new(Learn);
+        learn.set_executor(SingleThreadedExecutor::new());
+        learn.set_build_settings(ScheduleBuildSettings {
+            ambiguity_detection: LogLevel::Error,
+            ..ScheduleBuildSettings::default()
+        });
+        learn.configure_sets((Phase::Gather, Phase::Credit, Phase::Pack, Phase::Update, Phase::Publish).chain());
+        learn.add_systems((
+            gather_rows.pipe(keep).in_set(Phase::Gather),
+            credit_turns.pipe(keep).in_set(Phase::Credit),
+            pack_rows.pipe(keep).in_set(Phase::Pack),
+            update_weights.pipe(keep).in_set(Phase::Update),
+            publish.in_set(Phase::Publish),
+        ));
+        Ok(Self { world, learn })
+    }
+
+    /// Learns from a step's episodes. Those that are not sound are left out.
+    ///
+    /// # Errors
+    /// A formula or the device refuses. Updates of mini-batches before the one that failed stand.
+    pub fn learn(&mut self, records: Vec<EpisodeRecord>) -> Result<LearnReport, LearnError> {
+        self.world.resource_mut::<Records>().0 = records;
+        self.learn.run(&mut self.world);
+        match self.world.resource_mut::<Trouble>().0.take() {
+            Some(error) => Err(error),
+            None => Ok(std::mem::take(&mut self.world.resource_mut::<Published>().0)),
+        }
+    }
+
+    /// One supervised update on `lessons`.
+    ///
+    /// # Errors
+    /// The device refuses.
+    pub fn teach(&mut self, lessons: &[Lesson]) -> Result<SupervisedReport, LearnError> {
+        let config = self.world.resource::<LearnerConfig>();
+        teach(&config.handle, lessons, config.pass, config.batch_tokens)
+    }
+
+    /// Who learns.
+    pub fn cohorts(&self) -> &[Cohort] {
+        &self.world.resource::<LearnerConfig>().cohorts
+    }
+
+    /// What it remembers.
+    pub fn state(&self) -> &LearnState {
+        self.world.resource::<LearnState>()
+    }
+
+    /// Makes it remember what an earlier learner did.
+    pub fn restore(&mut self, state: LearnState) {
+        self.world.insert_resource(state);
+    }
+}
+
+/// The end of a system's pipe: keeps its error.
+fn keep(In(outcome): In<Result<(), LearnError>>, mut trouble: ResMut<'_, Trouble>) {
+    if let Err(error) = outcome {
+        trouble.0.get_or_insert(error);
+    }
+}
+
+fn gather_rows(
+    config: Res<'_, LearnerConfig>,
+    records: Res<'_, Records>,
+    mut batches: ResMut<'_, Batches>,
+) -> Result<(), LearnError> {
+    batches.0.clear();
+    for cohort in &config.cohorts {
+        batches.0.push((gather(&records.0, cohort)?, Estimated::default(), Laps::default()));
+    }
+    Ok(())
+}
+
+fn credit_turns(
+    config: Res<'_, LearnerConfig>,
+    trouble: Res<'_, Trouble>,
+    records: Res<'_, Records>,
+    mut state: ResMut<'_, LearnState>,
+    mut batches: ResMut<'_, Batches>,
+) -> Result<(), LearnError> {
+    if trouble.0.is_some() {
+        return Ok(());
+    }
+    for (index, ((gathered, estimated, _), cohort)) in batches.0.iter_mut().zip(&config.cohorts).enumerate() {
+        if gathered.turns.is_empty() {
+            continue;
+        }
+        let baselines = state.baselines.get_mut(index).and_then(Option::as_mut);
+        let (handle, pass, recompute) = (&config.handle, config.pass, config.recompute_logprobs);
+        *estimated = estimate(&records.0, cohort, gathered, Means { handle, pass, recompute, baselines })?;
+    }
+    Ok(())
+}
+
+fn pack_rows(
+    config: Res<'_, LearnerConfig>,
+    trouble: Res<'_, Trouble>,
+    state: Res<'_, LearnState>,
+    mut batches: ResMut<'_, Batches>,
+) -> Result<(), LearnError> {
+    if trouble.0.is_some() {
+        return Ok(());
+    }
+    let LearnState { updates: update, environment_steps, .. } = *state;
+    for (index, ((gathered, _, laps), cohort)) in batches.0.iter_mut().zip(&config.cohorts).enumerate() {
+        let seed = config.seed.child("learn", update).child("cohort", index as u64);
+        *laps = lay_out(cohort, gathered, &Moment { update, environment_steps, seed })?;
+    }
+    Ok(())
+}
+
+fn update_weights(
+    config: Res<'_, LearnerConfig>,
+    trouble: Res<'_, Trouble>,
+    batches: Res<'_, Batches>,
+    mut published: ResMut<'_, Published>,
+) -> Result<(), LearnError> {
+    published.0 = LearnReport::default();
+    if trouble.0.is_some() {
+        return Ok(());
+    }
+    let LearnerConfig { handle, pass, batch_tokens, .. } = &*config;
+    for ((gathered, estimated, laps), cohort) in batches.0.iter().zip(&config.cohorts) {
+        let (pass, batch_tokens) = (*pass, *batch_tokens);
+        Update { handle, cohort, gathered, estimated, pass, batch_tokens, laps }.run(&mut published.0)?;
+    }
+    Ok(())
+}
+
+fn publish(
+    trouble: Res<'_, Trouble>,
+    mut records: ResMut<'_, Records>,
+    mut batches: ResMut<'_, Batches>,
+    mut state: ResMut<'_, LearnState>,
+    mut published: ResMut<'_, Published>,
+) {
+    let taken = std::mem::take(&mut records.0);
+    let batches = std::mem::take(&mut batches.0);
+    if trouble.0.is_some() {
+        return;
+    }
+    state.updates += 1;
+    let steps = |record: &EpisodeRecord| record.turns.iter().map(|turn| u64::from(turn.step) + 1).max().unwrap_or(0);
+    state.environment_steps += taken.iter().map(steps).sum::<u64>();
+    published.0.describe(batches.iter().map(|(_, estimated, _)| estimated));
+}

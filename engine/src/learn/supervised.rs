@@ -1,0 +1,116 @@
+//! Supervised learning: every policy raises the probability of what it said in chosen episodes, demonstrations or its own.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::channel;
+
+use marft_agents::device::DeviceHandle;
+use marft_agents::generate::PolicyId;
+use marft_agents::train::commands::CommandError;
+use marft_agents::train::{LossFn, PassOptions, PolicyTable, TrainError, TrainSequence, micro_batches};
+use marft_algorithms::supervised::{SftWeights, sft};
+use serde::Serialize;
+use tch::Tensor;
+
+use super::{LearnError, Player};
+use crate::episode::{EpisodeRecord, SpanKind};
+
+/// One episode to learn by heart: the token sequences of the agents that learn.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Lesson(pub(super) Vec<TrainSequence>);
+
+/// What an update came to.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct SupervisedReport {
+    /// Mean negative log-likelihood of a token, nats, per policy.
+    pub loss: BTreeMap<PolicyId, f64>,
+    /// Norm of the gradient before clipping, per policy.
+    pub grad_norm: BTreeMap<PolicyId, f64>,
+    /// Learning rate of the update.
+    pub learning_rate: f64,
+    /// Tokens learnt.
+    pub tokens: usize,
+    /// Tokens that went through training passes.
+    pub rows: usize,
+    /// Updates that were dropped because a number was not finite.
+    pub bad_updates: u32,
+}
+
+impl Lesson {
+    /// What `players` said in an episode.
+    pub fn of(record: &EpisodeRecord, players: &[Player]) -> Self {
+        let mut sequences = vec![];
+        for segment in &record.segments {
+            let Some(player) = players.iter().find(|player| player.label == segment.agent) else { continue };
+            let said = segment.placed().filter(|(_, span)| !matches!(span.kind, SpanKind::Observed));
+            let scored: Vec<u32> = said.flat_map(|(start, span)| start as u32..(start + span.length) as u32).collect();
+            if !scored.is_empty() {
+                let (policy, ids) = (player.policy, segment.ids.clone());
+                sequences.push(TrainSequence { policy, ids, scored, parents: None, critic: None });
+            }
+        }
+        Self(sequences)
+    }
+
+    /// Tokens to be learnt.
+    pub fn tokens(&self) -> usize {
+        self.0.iter().map(|sequence| sequence.scored.len()).sum()
+    }
+}
+
+/// One update on `lessons`; each policy's loss is the mean over its own tokens.
+pub(super) fn teach(
+    handle: &DeviceHandle<PolicyTable>,
+    lessons: &[Lesson],
+    pass: PassOptions,
+    batch_tokens: usize,
+) -> Result<SupervisedReport, LearnError> {
+    let mut sequences: Vec<&TrainSequence> = lessons.iter().flat_map(|lesson| &lesson.0).collect();
+    sequences.sort_by_key(|sequence| sequence.policy);
+    let mut tokens: BTreeMap<PolicyId, usize> = BTreeMap::new();
+    sequences.iter().for_each(|sequence| *tokens.entry(sequence.policy).or_default() += sequence.scored.len());
+    let mut report = SupervisedReport { tokens: tokens.values().sum(), ..SupervisedReport::default() };
+    let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.ids.len()).collect();
+    let (told, losses) = channel();
+    for batch in micro_batches(&lengths, batch_tokens) {
+        let batch: Vec<TrainSequence> = batch.into_iter().map(|at| sequences[at].clone()).collect();
+        let parts: Vec<(PolicyId, usize, f64)> = batch
+            .chunk_by(|a, b| a.policy == b.policy)
+            .map(|of| {
+                let length = of.iter().map(|sequence| sequence.scored.len()).sum();
+                (of[0].policy, length, tokens[&of[0].policy] as f64)
+            })
+            .collect();
+        let told = told.clone();
+        let loss: LossFn = Box::new(move |outputs| {
+            let mut total = Tensor::from(0.0_f32).to_device(outputs.logprobs.device());
+            let mut start = 0;
+            for (policy, length, of) in parts {
+                let logprobs = outputs.logprobs.narrow(0, start, length as i64);
+                start += length as i64;
+                let weights = SftWeights::<f32> { token: None, total: Some(of) };
+                let part = sft(&logprobs, &vec![true; length], &weights)?;
+                // whoever listens may have gone
+                let _ = told.send((policy, part.value));
+                total = total + part.loss;
+            }
+            Ok(total)
+        });
+        match handle.accumulate(batch, pass, loss) {
+            Ok(done) => report.rows += done.rows,
+            Err(CommandError::Train(TrainError::BadLoss { .. })) => {
+                report.bad_updates += 1;
+                return Ok(report);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    drop(told);
+    losses.into_iter().for_each(|(policy, loss)| *report.loss.entry(policy).or_default() += loss);
+    for policy in tokens.into_keys() {
+        let update = handle.update(policy)?;
+        report.grad_norm.insert(policy, update.grad_norm);
+        report.learning_rate = update.lr;
+        report.bad_updates += u32::from(!update.applied);
+    }
+    Ok(report)
+}

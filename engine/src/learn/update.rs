@@ -1,0 +1,259 @@
+//! Update: passes over mini-batches, and an optimiser step for every policy and critic.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+use marft_agents::critic::CriticId;
+use marft_agents::device::DeviceHandle;
+use marft_agents::generate::PolicyId;
+use marft_agents::train::commands::CommandError;
+use marft_agents::train::{PassOptions, PolicyTable, TrainError, TrainSequence};
+use marft_algorithms::loss::Totals;
+use marft_algorithms::order::factor::Factor;
+use marft_algorithms::preset::Algorithm;
+
+use super::estimate::Estimated;
+use super::gather::Gathered;
+use super::loss::{Judgement, Part, PartReport, loss_of, parts};
+use super::pack::{Lap, Laps, chunks};
+use super::report::Account;
+use super::{Cohort, CriticReport, LearnError, LearnReport};
+
+/// Learns from one cohort's batch.
+pub(super) struct Update<'a> {
+    pub(super) handle: &'a DeviceHandle<PolicyTable>,
+    pub(super) cohort: &'a Cohort,
+    pub(super) gathered: &'a Gathered,
+    pub(super) estimated: &'a Estimated,
+    pub(super) pass: PassOptions,
+    pub(super) batch_tokens: usize,
+    pub(super) laps: &'a Laps,
+}
+
+/// Sums over the whole batch.
+#[derive(Default)]
+struct Ledger {
+    policies: BTreeMap<PolicyId, Account>,
+    critic: CriticReport,
+    explained: f64,
+    batches: u32,
+    gap: (f64, usize, f64),
+    rows: usize,
+    bad: u32,
+}
+
+impl Update<'_> {
+    /// Runs all laps and adds what happened to `report`.
+    pub(super) fn run(&self, report: &mut LearnReport) -> Result<(), LearnError> {
+        let mut ledger = Ledger::default();
+        if self.laps.corrected {
+            self.one_after_another(&mut ledger)?;
+        } else {
+            for lap in &self.laps.laps {
+                self.lap(lap, None, &mut ledger)?;
+            }
+        }
+        self.tell(&ledger, report);
+        Ok(())
+    }
+
+    /// HAPPO's order: each policy learns with the ratios of those before it as weights.
+    fn one_after_another(&self, ledger: &mut Ledger) -> Result<(), LearnError> {
+        let (joint, count) = self.joint_actions();
+        let mut factor = Factor::new(count);
+        for lap in &self.laps.laps {
+            let weights = factor.weights();
+            let by_turn: Vec<f32> = joint.iter().map(|row| weights[*row] as f32).collect();
+            self.lap(lap, Some(&by_turn), ledger)?;
+            for policy in &lap.learners {
+                let (new, old) = self.joint_logprobs(*policy, &joint, count)?;
+                factor.update(&new, &old)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The joint action, by episode and step, that each turn belongs to.
+    fn joint_actions(&self) -> (Vec<usize>, usize) {
+        let mut known: BTreeMap<(u32, u32), usize> = BTreeMap::new();
+        let mut joint = Vec::with_capacity(self.gathered.turns.len());
+        for turn in &self.gathered.turns {
+            let next = known.len();
+            joint.push(*known.entry((turn.ids.episode, turn.ids.step)).or_insert(next));
+        }
+        let count = known.len();
+        (joint, count)
+    }
+
+    /// Log-probabilities of the joint actions under one policy after and before its update; 0 where it had no part.
+    fn joint_logprobs(
+        &self,
+        policy: PolicyId,
+        joint: &[usize],
+        count: usize,
+    ) -> Result<(Vec<f64>, Vec<f64>), LearnError> {
+        let (mut new, mut old) = (vec![0.0; count], vec![0.0; count]);
+        let rows: Vec<_> = self.gathered.rows.iter().filter(|row| row.sequence.policy == policy).collect();
+        for row in &rows {
+            let temperature = self.cohort.players[row.player].temperature;
+            let sequence = TrainSequence { critic: None, ..row.sequence.clone() };
+            let scores = self.handle.score(vec![sequence], PassOptions { temperature, ..self.pass })?;
+            let mut tokens = scores.into_iter().flat_map(|score| score.logprobs);
+            for turn in &row.turns {
+                let spoken = &self.gathered.turns[*turn];
+                new[joint[*turn]] += tokens.by_ref().take(spoken.positions.len()).map(f64::from).sum::<f64>();
+                old[joint[*turn]] += spoken.logprobs.iter().map(|logp| f64::from(*logp)).sum::<f64>();
+            }
+        }
+        Ok((new, old))
+    }
+
+    fn lap(&self, lap: &Lap, factor: Option<&[f32]>, ledger: &mut Ledger) -> Result<(), LearnError> {
+        let algorithm = Arc::new(self.cohort.algorithm.clone());
+        let step = MiniBatch { update: self, algorithm, learners: &lap.learners, factor };
+        for rows in &lap.mini_batches {
+            match step.run(rows, ledger) {
+                Ok(()) => {}
+                // numbers that are not finite spoil one update, not the run
+                Err(LearnError::Device(CommandError::Train(TrainError::BadLoss { .. }))) => ledger.bad += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self, ledger: &Ledger, report: &mut LearnReport) {
+        let batches = ledger.batches;
+        for (policy, account) in &ledger.policies {
+            report.policies.insert(*policy, account.report(batches));
+        }
+        if let Some((CriticId(critic), _)) = self.cohort.critic {
+            let over = f64::from(batches.max(1));
+            report.critics.push(CriticReport {
+                critic,
+                loss: ledger.critic.loss / over,
+                explained_variance: ledger.explained / over,
+                grad_norm: ledger.critic.grad_norm / over,
+                clip_fraction: ledger.critic.clip_fraction / over,
+                updates: ledger.critic.updates,
+            });
+        }
+        if ledger.gap.1 > 0 {
+            report.logprob_gap = ledger.gap.0 / ledger.gap.1 as f64;
+            report.logprob_gap_max = ledger.gap.2;
+        }
+        report.rows += ledger.rows;
+        report.bad_updates += ledger.bad;
+    }
+}
+
+/// One optimiser step.
+struct MiniBatch<'a> {
+    update: &'a Update<'a>,
+    algorithm: Arc<Algorithm>,
+    /// Who learns beside the critic.
+    learners: &'a [PolicyId],
+    factor: Option<&'a [f32]>,
+}
+
+impl MiniBatch<'_> {
+    fn run(&self, rows: &[usize], ledger: &mut Ledger) -> Result<(), LearnError> {
+        let Update { handle, cohort, gathered, estimated, pass, batch_tokens, .. } = *self.update;
+        let mut cut: Vec<(Vec<usize>, Vec<Part>)> = chunks(cohort, gathered, rows.to_vec(), batch_tokens)
+            .into_iter()
+            .map(|rows| {
+                let parts = parts(gathered, estimated, &rows, self.factor);
+                (rows, parts)
+            })
+            .collect();
+        let totals = totals(&cut);
+        let all = totals.values().fold(Totals::default(), |sum, own| Totals {
+            tokens: sum.tokens + own.tokens,
+            sequences: sum.sequences + own.sequences,
+        });
+        if all.tokens == 0 {
+            return Ok(());
+        }
+        cut.iter_mut().flat_map(|(_, parts)| parts).for_each(|part| part.totals = totals[&part.policy]);
+        let (reports, told) = channel();
+        for (rows, parts) in cut {
+            let sequences = rows.iter().map(|row| gathered.rows[*row].sequence.clone()).collect();
+            let temperature = cohort.players[gathered.rows[rows[0]].player].temperature;
+            let judgement = Judgement {
+                algorithm: Arc::clone(&self.algorithm),
+                parts,
+                value_totals: all,
+                policies_learn: !self.learners.is_empty(),
+                reports: reports.clone(),
+            };
+            let done = handle.accumulate(sequences, PassOptions { temperature, ..pass }, loss_of(judgement))?;
+            ledger.rows += done.rows;
+        }
+        drop(reports);
+        self.step(&told.into_iter().collect::<Vec<_>>(), ledger)
+    }
+
+    /// Applies the gradients of one mini-batch.
+    fn step(&self, told: &[PartReport], ledger: &mut Ledger) -> Result<(), LearnError> {
+        let Update { handle, cohort, .. } = *self.update;
+        let mut own: BTreeMap<PolicyId, Account> = BTreeMap::new();
+        // before the first update, trainer and sampler hold the same weights
+        let first = ledger.batches == 0;
+        ledger.batches += 1;
+        for part in told {
+            own.entry(part.policy).or_default().note(part);
+            ledger.policies.entry(part.policy).or_default().note(part);
+            if first {
+                let (sum, count, max) = ledger.gap;
+                ledger.gap = (sum + part.gap_sum, count + part.tokens, max.max(part.gap_max));
+            }
+        }
+        let mut gated = false;
+        for policy in self.learners.iter().copied() {
+            let (Some(account), Some(own)) = (ledger.policies.get_mut(&policy), own.get(&policy)) else { continue };
+            let kl = own.diagnostics.approx_kl;
+            if let Some(gate) = self.algorithm.kl_gate()
+                && !gate.passes(kl)?
+            {
+                account.gated += 1;
+                gated = true;
+                continue;
+            }
+            let update = handle.update(policy)?;
+            if update.applied {
+                account.updated(update.grad_norm, update.lr);
+            } else {
+                ledger.bad += 1;
+            }
+        }
+        if let Some((critic, _)) = cohort.critic {
+            let update = handle.update_critic(critic)?;
+            ledger.critic.updates += u32::from(update.applied);
+            ledger.critic.grad_norm += update.grad_norm;
+            let values: Vec<_> = told.iter().filter_map(|part| part.value).collect();
+            let elements: usize = values.iter().map(|(_, value)| value.elements).sum();
+            let mean = |of: fn(&marft_algorithms::value::ValueDiagnostics) -> f64| {
+                values.iter().map(|(_, value)| of(value) * value.elements as f64).sum::<f64>() / elements.max(1) as f64
+            };
+            ledger.critic.loss += values.iter().map(|(loss, _)| loss).sum::<f64>();
+            ledger.critic.clip_fraction += mean(|value| value.clip_fraction);
+            ledger.explained += mean(|value| value.explained_variance);
+        }
+        if gated || self.learners.is_empty() {
+            handle.discard_gradients()?;
+        }
+        Ok(())
+    }
+}
+
+/// Elements of every policy in the mini-batch.
+fn totals(cut: &[(Vec<usize>, Vec<Part>)]) -> BTreeMap<PolicyId, Totals> {
+    let mut totals: BTreeMap<PolicyId, Totals> = BTreeMap::new();
+    for part in cut.iter().flat_map(|(_, parts)| parts) {
+        let (sum, own) = (totals.entry(part.policy).or_default(), part.count());
+        *sum = Totals { tokens: sum.tokens + own.tokens, sequences: sum.sequences + own.sequences };
+    }
+    totals
+}
+
