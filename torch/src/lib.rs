@@ -19,11 +19,14 @@ pub mod adamw;
 #[cfg(feature = "cuda")]
 pub mod cuda;
 mod error;
+pub mod fused_loss;
 pub mod gradients;
+pub mod lanes;
 pub mod lora_linear;
 pub mod packed_attention;
 pub mod packed_linear;
 pub mod paged_attention;
+pub mod parallel;
 pub mod rng;
 pub mod rows;
 pub mod runtime;
@@ -33,6 +36,7 @@ pub mod token_logprobs;
 
 pub use adamw::{AdamWOptions, fused_adamw, global_norm, scale_all};
 pub use error::{Error, Result};
+pub use fused_loss::{Float, FusedLoss};
 pub use gradients::{backward_from, clear_gradients};
 pub use lora_linear::{LoraSegment, lora_linear};
 pub use packed_attention::packed_attention;

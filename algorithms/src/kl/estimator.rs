@@ -56,21 +56,21 @@ pub enum KlEstimator {
 impl KlEstimator {
     /// The estimate for one token with d = log π - log π_ref, nats. A NaN stays one.
     pub fn value<F: Lane>(self, d: F) -> F {
-        let estimate = self.parts(d).0;
+        let estimate = self.parts::<F, false>(d).0;
         if d.wide().is_nan() { d } else { estimate }
     }
 
     /// The estimate and its derivative by log π.
     #[inline(always)]
-    fn parts<F: Lane>(self, d: F) -> (F, F) {
+    fn parts<F: Lane, const FUSED: bool>(self, d: F) -> (F, F) {
         match self {
             Self::K1 => (d, F::ONE),
             Self::K2 => (d * d * F::narrow(0.5), d),
             Self::K3 => {
                 let limit = F::narrow(LOG_RATIO_LIMIT);
                 let limited = d.least(limit).most(-limit);
-                let parts = (-limited).exp_parts();
-                (parts.k3, -parts.minus_one * F::indicator(limited == d))
+                let parts = (-limited).exp_parts::<FUSED>();
+                (parts.k3, if limited == d { -parts.minus_one } else { <F as Lane>::ZERO })
             }
         }
     }
@@ -80,9 +80,9 @@ impl KlEstimator {
     pub(crate) fn with_objective<F: Lane, T: KlTask<F>>(self, beta: f64, task: T) -> T::Output {
         let beta = F::narrow(beta);
         match self {
-            Self::K1 => task.run(Divergence { beta, per_token: |d| Self::K1.parts(d) }),
-            Self::K2 => task.run(Divergence { beta, per_token: |d| Self::K2.parts(d) }),
-            Self::K3 => task.run(Divergence { beta, per_token: |d| Self::K3.parts(d) }),
+            Self::K1 => task.run(Divergence::<F, 1> { beta }),
+            Self::K2 => task.run(Divergence::<F, 2> { beta }),
+            Self::K3 => task.run(Divergence::<F, 3> { beta }),
         }
     }
 }
@@ -95,16 +95,21 @@ pub(crate) trait KlTask<F: Lane> {
     fn run<O: Objective<F, 1>>(self, objective: O) -> Self::Output;
 }
 
+/// β times the estimate of this number.
 #[derive(Clone, Copy)]
-struct Divergence<F, P> {
+struct Divergence<F, const NUMBER: u8> {
     beta: F,
-    per_token: P,
 }
 
-impl<F: Lane, P: Fn(F) -> (F, F) + Copy> Objective<F, 1> for Divergence<F, P> {
+impl<F: Lane, const NUMBER: u8> Objective<F, 1> for Divergence<F, NUMBER> {
     #[inline(always)]
-    fn term(self, new: F, reference: F, _: F) -> Term<F, 1> {
-        let (estimate, slope) = (self.per_token)(new - reference);
+    fn term<const FUSED: bool>(self, new: F, reference: F, _: F) -> Term<F, 1> {
+        let estimator = match NUMBER {
+            1 => KlEstimator::K1,
+            2 => KlEstimator::K2,
+            _ => KlEstimator::K3,
+        };
+        let (estimate, slope) = estimator.parts::<F, FUSED>(new - reference);
         Term { loss: self.beta * estimate, grad: self.beta * slope, stats: [estimate] }
     }
 }
@@ -135,7 +140,7 @@ mod tests {
             for d in [-3.0, -0.3, -1e-3, 0.0, 1e-3, 0.3, 3.0, 19.0] {
                 let h = 1e-5;
                 let slope = (estimator.value(d + h) - estimator.value(d - h)) / (2.0 * h);
-                let (_, derivative) = estimator.parts::<f64>(d);
+                let (_, derivative) = estimator.parts::<f64, false>(d);
                 assert!((slope - derivative).abs() < 1e-6 * derivative.abs().max(1.0), "{estimator:?} at {d}");
             }
         }

@@ -36,7 +36,7 @@ use super::batch::PolicyBatch;
 use super::error::within;
 use super::fused::{Objective, Term};
 use super::lane::Lane;
-use super::policy::{PolicyLoss, STATS, policy_loss, ratio};
+use super::policy::{PolicyLoss, Ratio, STATS, policy_loss, ratio};
 
 /// Settings of [`cispo`].
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -63,17 +63,17 @@ pub fn cispo<F: Lane>(logp_new: &Tensor, batch: &PolicyBatch<'_, F>, config: &Ci
     let hint = "bounds on the ratio itself, for example 0 and 5";
     within("ratio_min", ratio_min, (0.0..=1.0).contains(&ratio_min), "[0, 1]", hint)?;
     within("ratio_max", ratio_max, ratio_max >= 1.0 && ratio_max.is_finite(), "[1, inf)", hint)?;
-    Ok(policy_loss(logp_new, batch, config.aggregation, *config, None)?)
+    Ok(policy_loss(logp_new, batch, config.aggregation, *config)?)
 }
 
 impl<F: Lane> Objective<F, STATS> for Cispo {
     #[inline(always)]
-    fn term(self, new: F, old: F, advantage: F) -> Term<F, STATS> {
+    fn term<const FUSED: bool>(self, new: F, old: F, advantage: F) -> Term<F, STATS> {
         let (floor, ceiling) = (F::narrow(self.ratio_min), F::narrow(self.ratio_max));
-        let (parts, _) = ratio(new, old);
+        let Ratio { log, parts, .. } = ratio::<F, FUSED>(new, old);
         let grad = -parts.exp.least(ceiling).most(floor) * advantage;
         let (low, high) = (F::indicator(parts.exp < floor), F::indicator(parts.exp > ceiling));
-        Term { loss: grad * new, grad, stats: [parts.minus_one, parts.k3, low, high] }
+        Term { loss: grad * new, grad, stats: [log, parts.k3, low, high] }
     }
 }
 

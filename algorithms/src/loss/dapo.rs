@@ -74,8 +74,8 @@ impl Default for Dapo {
 pub fn dapo<F: Lane>(logp_new: &Tensor, batch: &PolicyBatch<'_, F>, config: &Dapo) -> crate::Result<PolicyLoss> {
     let clip = Clip::new(config.clip_low, Some(config.clip_high))?;
     Ok(match config.dual_clip {
-        None => policy_loss(logp_new, batch, Aggregation::TokenMean, clip, None)?,
-        Some(bound) => policy_loss(logp_new, batch, Aggregation::TokenMean, Dual::new(clip, bound)?, None)?,
+        None => policy_loss(logp_new, batch, Aggregation::TokenMean, clip)?,
+        Some(bound) => policy_loss(logp_new, batch, Aggregation::TokenMean, Dual::new(clip, bound)?)?,
     })
 }
 

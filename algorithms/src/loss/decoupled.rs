@@ -30,6 +30,8 @@
 //! # Ok::<(), marft_algorithms::Error>(())
 //! ```
 
+#![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
+
 use serde::Deserialize;
 use tch::Tensor;
 
@@ -37,7 +39,8 @@ use super::aggregate::Aggregation;
 use super::batch::PolicyBatch;
 use super::error::{LossError, positive, same_length};
 use super::lane::Lane;
-use super::policy::{Draft, PolicyLoss, prepared_policy_loss, ratio};
+use super::pass::Prepare;
+use super::policy::{PolicyLoss, prepared_policy_loss, ratio};
 use super::ppo_clip::Clip;
 
 /// Settings of [`decoupled`].
@@ -80,21 +83,32 @@ pub fn decoupled<F: Lane>(
     positive("cap", config.cap, "the largest importance weight to trust, for example 5")?;
     same_length("logp_behave", logp_behave.len(), batch.logp_old.len())?;
     let objective = Clip::new(config.clip_low, config.clip_high)?;
-    let cap = F::narrow(config.cap);
-    let weigh = |draft: &mut Draft<'_, F>| {
-        let behave = &logp_behave[draft.first..draft.first + draft.new.len()];
-        for (((w, &old), &behave), &keep) in
-            draft.weight.iter_mut().zip(draft.old.iter()).zip(behave).zip(draft.in_loss)
-        {
-            let behave = behave.kept(keep);
-            let (parts, _) = ratio(old.kept(keep), behave);
-            // The last term is zero, or NaN where the behaviour is not finite.
-            *w = *w * parts.exp * F::indicator(parts.exp <= cap) + behave * <F as Lane>::ZERO;
-        }
-        Ok(())
-    };
-    prepared_policy_loss(logp_new, batch, config.aggregation, objective, None, weigh)
+    let behaviour = Behaviour { logp: logp_behave, cap: F::narrow(config.cap) };
+    prepared_policy_loss(logp_new, batch, config.aggregation, objective, behaviour)
         .map_err(|error| name_behave(error, logp_behave).into())
+}
+
+/// The importance weight w of the formula, from the proximal policy's log-probabilities.
+#[derive(Clone, Copy)]
+struct Behaviour<'a, F> {
+    logp: &'a [F],
+    cap: F,
+}
+
+impl<F: Lane> Prepare<F> for Behaviour<'_, F> {
+    const WEIGHS: bool = true;
+
+    #[inline(always)]
+    fn weigh<const FUSED: bool>(self, first: usize, proximal: &[F], in_loss: &[bool], weight: &mut [F]) {
+        let zero = <F as Lane>::ZERO;
+        let behave = &self.logp[first..first + weight.len()];
+        for (((w, &proximal), &behave), &keep) in weight.iter_mut().zip(proximal).zip(behave).zip(in_loss) {
+            let behave = behave.kept(keep);
+            let factor = ratio::<F, FUSED>(proximal.kept(keep), behave).parts.exp;
+            // The last term is zero, or NaN where the behaviour is not finite.
+            *w = *w * if factor <= self.cap { factor } else { zero } + behave * zero;
+        }
+    }
 }
 
 /// A bad weight with a bad behaviour behind it is the behaviour's fault.

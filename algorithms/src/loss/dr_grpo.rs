@@ -70,7 +70,7 @@ pub fn dr_grpo<F: Lane>(logp_new: &Tensor, batch: &PolicyBatch<'_, F>, config: &
     positive("max_completion_length", config.max_completion_length, "give the longest answer allowed, in tokens")?;
     let aggregation = Aggregation::SeqMeanTokenSumNorm(config.max_completion_length);
     let objective = Clip::new(config.clip_low, config.clip_high)?;
-    Ok(policy_loss(logp_new, batch, aggregation, objective, None)?)
+    Ok(policy_loss(logp_new, batch, aggregation, objective)?)
 }
 
 #[cfg(test)]

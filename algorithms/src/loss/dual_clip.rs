@@ -77,7 +77,7 @@ pub fn dual_clip<F: Lane>(
     config: &DualClip,
 ) -> crate::Result<PolicyLoss> {
     let objective = Dual::new(Clip::new(config.clip_low, config.clip_high)?, config.dual_clip)?;
-    Ok(policy_loss(logp_new, batch, config.aggregation, objective, None)?)
+    Ok(policy_loss(logp_new, batch, config.aggregation, objective)?)
 }
 
 /// The clipped objective with its second bound.
@@ -97,14 +97,14 @@ impl Dual {
 
 impl<F: Lane> Objective<F, 5> for Dual {
     #[inline(always)]
-    fn term(self, new: F, old: F, advantage: F) -> Term<F, 5> {
-        let Term { loss, grad, stats: [ratio, k3, low, high] } = self.clip.term(new, old, advantage);
+    fn term<const FUSED: bool>(self, new: F, old: F, advantage: F) -> Term<F, 5> {
+        let Term { loss, grad, stats: [log, k3, low, high] } = self.clip.term::<FUSED>(new, old, advantage);
         let limit = -F::narrow(self.bound) * advantage;
-        let bounded = advantage < <F as Lane>::ZERO && loss > limit;
+        let bounded = (advantage < <F as Lane>::ZERO) & (loss > limit);
         Term {
             loss: if bounded { limit } else { loss },
             grad: if bounded { <F as Lane>::ZERO } else { grad },
-            stats: [ratio, k3, low, high, F::indicator(bounded)],
+            stats: [log, k3, low, high, F::indicator(bounded)],
         }
     }
 }

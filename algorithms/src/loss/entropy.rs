@@ -56,7 +56,7 @@ struct Bonus(f64);
 
 impl<F: Lane> Objective<F, 1> for Bonus {
     #[inline(always)]
-    fn term(self, entropy: F, _: F, _: F) -> Term<F, 1> {
+    fn term<const FUSED: bool>(self, entropy: F, _: F, _: F) -> Term<F, 1> {
         let coefficient = F::narrow(self.0);
         Term { loss: -coefficient * entropy, grad: -coefficient, stats: [entropy] }
     }

@@ -81,6 +81,12 @@ impl From<tch::TchError> for LossError {
     }
 }
 
+impl From<marft_torch::Error> for LossError {
+    fn from(error: marft_torch::Error) -> Self {
+        Self::Torch(error.to_string())
+    }
+}
+
 /// Refuses a setting that is not above zero.
 pub(crate) fn positive(name: &'static str, value: f64, hint: &'static str) -> Result<(), LossError> {
     within(name, value, value > 0.0 && value.is_finite(), "(0, inf)", hint)

@@ -1,19 +1,17 @@
 //! The one loop under every per-token loss: value, gradient and statistics in a single pass over the columns.
 //!
-//! A chain of tensor operations would read and write a million tokens a dozen times; this reads each column once, in
-//! blocks that stay in the first-level cache, and the compiler vectorises the body of an [`Objective`]. Sums run in the
-//! float of the columns inside a block and in f64 across blocks. A NaN or infinity costs nothing to notice (each input
+//! A chain of tensor operations would read and write a million tokens a dozen times; this reads each column once. The
+//! compiler vectorises the body of an [`Objective`] over `LANES` tokens, with all sums in registers; they run in the float
+//! of the columns inside a block and in f64 across blocks. A NaN or infinity costs two operations to notice (each input
 //! times zero is summed) and is looked for only when it was.
 
 #![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
 
-use super::error::{LossError, same_length};
+use super::error::LossError;
 use super::lane::Lane;
 
-/// Tokens per block: all columns of a block fit the first-level cache.
-const BLOCK: usize = 256;
-/// Independent partial sums, so that a sum vectorises.
-const LANES: usize = 16;
+/// Tokens per block: its scratch columns stay in the first-level cache, and the sums of a lane stay short.
+pub(crate) const BLOCK: usize = 1024;
 
 /// One token's contribution.
 pub(crate) struct Term<F, const K: usize> {
@@ -26,12 +24,14 @@ pub(crate) struct Term<F, const K: usize> {
 }
 
 /// A per-token loss, a function of three columns; what they mean is the objective's affair.
-pub(crate) trait Objective<F, const K: usize>: Copy {
-    /// The term of one token. Outside the loss all three are zero.
-    fn term(self, new: F, old: F, target: F) -> Term<F, K>;
+pub(crate) trait Objective<F, const K: usize>: Copy + Sync {
+    /// The term of one token; outside the loss all three are zero. `FUSED` as in [`Lane::times_plus`].
+    ///
+    /// To be marked `#[inline(always)]`, with everything it calls.
+    fn term<const FUSED: bool>(self, new: F, old: F, target: F) -> Term<F, K>;
 }
 
-/// The columns of a run of tokens.
+/// The columns of a run of tokens, at most [`BLOCK`] where a gradient is asked for.
 #[derive(Clone, Copy)]
 pub(crate) struct Columns<'a, F> {
     /// What the gradient is taken by.
@@ -60,151 +60,163 @@ pub(crate) struct Sums<const K: usize> {
     pub min: f64,
     /// Largest first statistic, at least 0.
     pub max: f64,
-    poison: f64,
 }
 
 impl<const K: usize> Sums<K> {
     /// Nothing yet.
     pub(crate) fn new() -> Self {
-        Self { loss: 0.0, stats: [0.0; K], min: 0.0, max: 0.0, poison: 0.0 }
+        Self { loss: 0.0, stats: [0.0; K], min: 0.0, max: 0.0 }
+    }
+
+    /// The sums of two runs of tokens.
+    pub(crate) fn merge(mut self, other: &Self) -> Self {
+        self.loss += other.loss;
+        for (total, stat) in self.stats.iter_mut().zip(other.stats) {
+            *total += stat;
+        }
+        Self { min: self.min.min(other.min), max: self.max.max(other.max), ..self }
     }
 }
 
-/// Adds the terms of all columns to `sums` and their gradients to `gradient`.
+/// The sums of a block, a register each.
+struct Lanes<F, const K: usize, const LANES: usize> {
+    loss: [F; LANES],
+    poison: [F; LANES],
+    stats: [[F; LANES]; K],
+    min: [F; LANES],
+    max: [F; LANES],
+}
+
+impl<F: Lane, const K: usize, const LANES: usize> Lanes<F, K, LANES> {
+    #[inline(always)]
+    fn new() -> Self {
+        let zero = [<F as Lane>::ZERO; LANES];
+        Self { loss: zero, poison: zero, stats: [zero; K], min: zero, max: zero }
+    }
+
+    /// Adds `LANES` tokens.
+    #[inline(always)]
+    fn add<O: Objective<F, K>, const FUSED: bool, const ADD: bool>(
+        &mut self,
+        objective: O,
+        columns: [&[F; LANES]; 4],
+        in_loss: &[bool; LANES],
+        gradient: &mut [F; LANES],
+    ) {
+        let [new, old, target, weight] = columns;
+        for i in 0..LANES {
+            let keep = in_loss[i];
+            let (x, old, target) = (new[i].kept(keep), old[i].kept(keep), target[i].kept(keep));
+            self.poison[i] = ((x - old) + target).times_plus::<FUSED>(<F as Lane>::ZERO, self.poison[i]);
+            let term = objective.term::<FUSED>(x, old, target);
+            let weight = weight[i].kept(keep);
+            self.loss[i] = term.loss.times_plus::<FUSED>(weight, self.loss[i]);
+            let slope = term.grad * weight;
+            gradient[i] = if ADD { gradient[i] + slope } else { slope };
+            for (sum, &stat) in self.stats.iter_mut().zip(&term.stats) {
+                sum[i] += stat;
+            }
+            if K > 0 {
+                self.min[i] = term.stats[0].least(self.min[i]);
+                self.max[i] = term.stats[0].most(self.max[i]);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn total(self) -> (Sums<K>, f64) {
+        let zero = <F as Lane>::ZERO;
+        let min = self.min.iter().fold(zero, |a, &b| b.least(a)).wide();
+        let max = self.max.iter().fold(zero, |a, &b| b.most(a)).wide();
+        (Sums { loss: sum(&self.loss), stats: self.stats.map(|lanes| sum(&lanes)), min, max }, sum(&self.poison))
+    }
+}
+
+/// The terms of the columns of a block: their sums, and their gradients, written or (`ADD`) added to `gradient`.
 ///
-/// `first` is the index of the first token, for refusals.
-pub(crate) fn accumulate<F: Lane, O: Objective<F, K>, const K: usize>(
+/// All columns have one length. `None` if a number in the loss, a weight or the loss itself is not finite.
+#[inline(always)]
+pub(crate) fn block<
+    F: Lane,
+    O: Objective<F, K>,
+    const K: usize,
+    const LANES: usize,
+    const FUSED: bool,
+    const ADD: bool,
+>(
     objective: O,
     columns: Columns<'_, F>,
-    names: Names,
-    first: usize,
     gradient: &mut [F],
-    sums: &mut Sums<K>,
-) -> Result<(), LossError> {
+) -> Option<Sums<K>> {
     let Columns { new, old, target, weight, in_loss } = columns;
-    for (what, length) in names.into_iter().zip([new.len(), old.len(), target.len(), weight.len()]) {
-        same_length(what, length, new.len())?;
-    }
-    same_length("in_loss", in_loss.len(), new.len())?;
-    same_length("gradient", gradient.len(), new.len())?;
-
-    let (new_blocks, new_tail) = new.as_chunks::<BLOCK>();
-    let (old_blocks, old_tail) = old.as_chunks::<BLOCK>();
-    let (target_blocks, target_tail) = target.as_chunks::<BLOCK>();
-    let (weight_blocks, weight_tail) = weight.as_chunks::<BLOCK>();
-    let (mask_blocks, mask_tail) = in_loss.as_chunks::<BLOCK>();
-    let (gradient_blocks, gradient_tail) = gradient.as_chunks_mut::<BLOCK>();
-    for (index, gradient) in gradient_blocks.iter_mut().enumerate() {
-        let [new, old, target, weight] =
-            [new_blocks, old_blocks, target_blocks, weight_blocks].map(|column| &column[index]);
-        block(objective, new, old, target, weight, &mask_blocks[index], gradient, sums);
+    let (new, new_tail) = new.as_chunks::<LANES>();
+    let (old, old_tail) = old.as_chunks::<LANES>();
+    let (target, target_tail) = target.as_chunks::<LANES>();
+    let (weight, weight_tail) = weight.as_chunks::<LANES>();
+    let (in_loss, mask_tail) = in_loss.as_chunks::<LANES>();
+    let (gradient, gradient_tail) = gradient.as_chunks_mut::<LANES>();
+    let mut lanes = Lanes::<F, K, LANES>::new();
+    for (((((new, old), target), weight), in_loss), gradient) in
+        new.iter().zip(old).zip(target).zip(weight).zip(in_loss).zip(gradient)
+    {
+        lanes.add::<O, FUSED, ADD>(objective, [new, old, target, weight], in_loss, gradient);
     }
     if !new_tail.is_empty() {
-        let mut padded = [<F as Lane>::ZERO; BLOCK];
-        padded[..gradient_tail.len()].copy_from_slice(gradient_tail);
-        block(
-            objective,
-            &pad(new_tail),
-            &pad(old_tail),
-            &pad(target_tail),
-            &pad(weight_tail),
-            &pad(mask_tail),
-            &mut padded,
-            sums,
-        );
+        let mut padded = pad(gradient_tail);
+        let tails = [&pad(new_tail), &pad(old_tail), &pad(target_tail), &pad(weight_tail)];
+        lanes.add::<O, FUSED, ADD>(objective, tails, &pad(mask_tail), &mut padded);
         gradient_tail.copy_from_slice(&padded[..gradient_tail.len()]);
     }
-    if sums.poison == 0.0 { Ok(()) } else { Err(first_offender(columns, names, first)) }
+    let (sums, poison) = lanes.total();
+    (poison + sums.loss * 0.0 == 0.0).then_some(sums)
 }
 
-fn pad<T: Copy + Default>(tail: &[T]) -> [T; BLOCK] {
-    let mut padded = [T::default(); BLOCK];
+#[inline(always)]
+fn pad<T: Copy + Default, const LANES: usize>(tail: &[T]) -> [T; LANES] {
+    let mut padded = [T::default(); LANES];
     padded[..tail.len()].copy_from_slice(tail);
     padded
 }
 
 #[inline(always)]
-fn block<F: Lane, O: Objective<F, K>, const K: usize>(
-    objective: O,
-    new: &[F; BLOCK],
-    old: &[F; BLOCK],
-    target: &[F; BLOCK],
-    weight: &[F; BLOCK],
-    in_loss: &[bool; BLOCK],
-    gradient: &mut [F; BLOCK],
-    sums: &mut Sums<K>,
-) {
-    let mut loss = [<F as Lane>::ZERO; BLOCK];
-    let mut poison = [<F as Lane>::ZERO; BLOCK];
-    let mut stats = [[<F as Lane>::ZERO; BLOCK]; K];
-    for i in 0..BLOCK {
-        let keep = in_loss[i];
-        let (x, old, target, w) = (new[i].kept(keep), old[i].kept(keep), target[i].kept(keep), weight[i].kept(keep));
-        poison[i] = (x + old + target + w) * <F as Lane>::ZERO;
-        let term = objective.term(x, old, target);
-        loss[i] = term.loss * w;
-        gradient[i] += term.grad * w;
-        for (column, stat) in stats.iter_mut().zip(term.stats) {
-            column[i] = stat;
-        }
-    }
-    sums.loss += sum(&loss);
-    sums.poison += sum(&poison);
-    for (total, column) in sums.stats.iter_mut().zip(&stats) {
-        *total += sum(column);
-    }
-    if let Some(column) = stats.first() {
-        let (min, max) = extremes(column);
-        sums.min = sums.min.min(min);
-        sums.max = sums.max.max(max);
-    }
-}
-
-#[inline(always)]
-fn sum<F: Lane>(column: &[F; BLOCK]) -> f64 {
-    let mut lanes = [<F as Lane>::ZERO; LANES];
-    for part in column.as_chunks::<LANES>().0 {
-        for (lane, &x) in lanes.iter_mut().zip(part) {
-            *lane += x;
-        }
-    }
+fn sum<F: Lane, const LANES: usize>(lanes: &[F; LANES]) -> f64 {
     lanes.iter().map(|lane| lane.wide()).sum()
 }
 
-/// Sum of `new - old` over the tokens in the loss; not finite if one of them is not.
-pub(crate) fn difference_sum<F: Lane>(new: &[F], old: &[F], in_loss: &[bool]) -> f64 {
+/// Sum of what `of` makes of every two numbers of a block of tokens in the loss (zero and zero outside it).
+#[inline(always)]
+pub(crate) fn pair_sum<F: Lane, const LANES: usize>(
+    left: &[F],
+    right: &[F],
+    in_loss: &[bool],
+    of: impl Fn(F, F) -> F,
+) -> f64 {
     let mut total = 0.0;
-    for start in (0..new.len()).step_by(BLOCK) {
-        let end = (start + BLOCK).min(new.len());
-        let mut difference = [<F as Lane>::ZERO; BLOCK];
-        let (new, old, in_loss) = (&new[start..end], &old[start..end], &in_loss[start..end]);
-        for (((d, &x), &y), &keep) in difference.iter_mut().zip(new).zip(old).zip(in_loss) {
-            *d = x.kept(keep) - y.kept(keep);
+    for ((left, right), in_loss) in left.chunks(BLOCK).zip(right.chunks(BLOCK)).zip(in_loss.chunks(BLOCK)) {
+        let (left, left_tail) = left.as_chunks::<LANES>();
+        let (right, right_tail) = right.as_chunks::<LANES>();
+        let (in_loss, mask_tail) = in_loss.as_chunks::<LANES>();
+        let mut lanes = [<F as Lane>::ZERO; LANES];
+        let mut add = |left: &[F; LANES], right: &[F; LANES], in_loss: &[bool; LANES]| {
+            for i in 0..LANES {
+                lanes[i] += of(left[i].kept(in_loss[i]), right[i].kept(in_loss[i]));
+            }
+        };
+        for ((left, right), in_loss) in left.iter().zip(right).zip(in_loss) {
+            add(left, right, in_loss);
         }
-        total += sum(&difference);
+        if !left_tail.is_empty() {
+            add(&pad(left_tail), &pad(right_tail), &pad(mask_tail));
+        }
+        total += sum(&lanes);
     }
     total
 }
 
-/// Smallest and largest of the numbers and 0.
-#[inline(always)]
-fn extremes<F: Lane>(column: &[F; BLOCK]) -> (f64, f64) {
-    let zero = <F as Lane>::ZERO;
-    let (mut low, mut high) = ([zero; LANES], [zero; LANES]);
-    for part in column.as_chunks::<LANES>().0 {
-        for ((low, high), &x) in low.iter_mut().zip(&mut high).zip(part) {
-            *low = x.least(*low);
-            *high = x.most(*high);
-        }
-    }
-    let low = low.iter().fold(zero, |a, &b| b.least(a)).wide();
-    let high = high.iter().fold(zero, |a, &b| b.most(a)).wide();
-    (low, high)
-}
-
-/// The first token in the loss with a number that is not finite, or an overflow of finite ones.
+/// The first token in the loss with a number that is not finite, or an overflow of finite ones. `first` is the index of
+/// the first token of the columns.
 #[cold]
-fn first_offender<F: Lane>(columns: Columns<'_, F>, names: Names, first: usize) -> LossError {
+pub(crate) fn first_offender<F: Lane>(columns: Columns<'_, F>, names: Names, first: usize) -> LossError {
     let Columns { new, old, target, weight, in_loss } = columns;
     for index in (0..new.len()).filter(|&index| in_loss[index]) {
         for (what, column) in names.into_iter().zip([new, old, target, weight]) {
@@ -214,5 +226,5 @@ fn first_offender<F: Lane>(columns: Columns<'_, F>, names: Names, first: usize) 
             }
         }
     }
-    LossError::NotFinite { what: "the sum of the columns", index: first, value: f64::INFINITY }
+    LossError::NotFinite { what: "the loss of the stretch that begins", index: first, value: f64::INFINITY }
 }

@@ -36,7 +36,7 @@ use tch::Tensor;
 use super::aggregate::Aggregation;
 use super::batch::PolicyBatch;
 use super::lane::Lane;
-use super::policy::{Penalty, PolicyLoss, policy_loss};
+use super::policy::{Penalty, PolicyLoss, penalised_policy_loss};
 use super::ppo_clip::Clip;
 use crate::kl::KlEstimator;
 
@@ -83,7 +83,7 @@ impl Default for Grpo {
 pub fn grpo<F: Lane>(logp_new: &Tensor, batch: &PolicyBatch<'_, F>, config: &Grpo) -> crate::Result<PolicyLoss> {
     let objective = Clip::new(config.clip_low, config.clip_high)?;
     let penalty = Penalty { coefficient: config.beta, estimator: config.kl_estimator, algorithm: "grpo" };
-    Ok(policy_loss(logp_new, batch, config.aggregation, objective, Some(penalty))?)
+    Ok(penalised_policy_loss(logp_new, batch, config.aggregation, objective, penalty)?)
 }
 
 #[cfg(test)]

@@ -30,14 +30,17 @@
 //! # Ok::<(), marft_algorithms::Error>(())
 //! ```
 
+#![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
+
 use serde::Deserialize;
 use tch::Tensor;
 
 use super::aggregate::{Aggregation, count_kept};
 use super::batch::PolicyBatch;
-use super::fused::difference_sum;
+use super::fused::pair_sum;
 use super::lane::Lane;
-use super::policy::{Draft, PolicyLoss, prepared_policy_loss};
+use super::pass::Prepare;
+use super::policy::{PolicyLoss, prepared_policy_loss};
 use super::ppo_clip::Clip;
 
 /// Settings of [`gspo`].
@@ -70,27 +73,32 @@ impl Default for Gspo {
 /// The GSPO loss. See the [module documentation](self).
 pub fn gspo<F: Lane>(logp_new: &Tensor, batch: &PolicyBatch<'_, F>, config: &Gspo) -> crate::Result<PolicyLoss> {
     let objective = Clip::new(config.clip_low, Some(config.clip_high))?;
-    Ok(prepared_policy_loss(logp_new, batch, config.aggregation, objective, None, |draft| {
-        share_ratio(draft);
-        Ok(())
-    })?)
+    Ok(prepared_policy_loss(logp_new, batch, config.aggregation, objective, SharedRatio)?)
 }
 
-/// Moves every old log-probability to where its token's log-ratio is the mean of the sequence.
-fn share_ratio<F: Lane>(draft: &mut Draft<'_, F>) {
-    let old = draft.old.to_mut();
-    let mut start = 0;
-    for &length in draft.lengths {
-        let range = start..start + length;
-        start += length;
-        let in_loss = &draft.in_loss[range.clone()];
-        let sum = difference_sum(&draft.new[range.clone()], &old[range.clone()], in_loss);
-        if sum.is_finite() {
-            let mean = F::narrow(sum / count_kept(in_loss).max(1) as f64);
-            for (old, &new) in old[range.clone()].iter_mut().zip(&draft.new[range]) {
-                *old = new - mean;
-            }
+/// The mean log-ratio of each sequence, for all of its tokens.
+#[derive(Clone, Copy)]
+struct SharedRatio;
+
+impl<F: Lane> Prepare<F> for SharedRatio {
+    #[inline(always)]
+    fn log_ratios<const LANES: usize>(
+        self,
+        new: &[F],
+        old: &[F],
+        in_loss: &[bool],
+        lengths: &[usize],
+    ) -> Option<Vec<F>> {
+        let mut start = 0;
+        let mut means = Vec::with_capacity(lengths.len());
+        for &length in lengths {
+            let tokens = start..start + length;
+            start = tokens.end;
+            let in_loss = &in_loss[tokens.clone()];
+            let sum = pair_sum::<F, LANES>(&new[tokens.clone()], &old[tokens], in_loss, |new, old| new - old);
+            means.push(F::narrow(sum / count_kept(in_loss).max(1) as f64));
         }
+        Some(means)
     }
 }
 

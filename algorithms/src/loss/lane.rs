@@ -8,6 +8,9 @@
 
 use std::ops::{Add, AddAssign, Mul, Neg, Sub};
 
+use marft_torch::Float;
+use marft_torch::lanes::{self, Kernel};
+
 use crate::trajectory::Real;
 
 /// The limit put on a log-ratio before it is exponentiated, nats: exp(20) is 4.9e8, finite in f32.
@@ -28,13 +31,7 @@ pub struct ExpParts<F> {
 
 /// f32 or f64, with the arithmetic of a loss.
 pub trait Lane:
-    Real
-    + tch::kind::Element
-    + Add<Output = Self>
-    + Sub<Output = Self>
-    + Mul<Output = Self>
-    + Neg<Output = Self>
-    + AddAssign
+    Real + Float + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Neg<Output = Self> + AddAssign
 {
     /// 0
     const ZERO: Self;
@@ -43,8 +40,20 @@ pub trait Lane:
     /// The number where `keep` holds, else exactly zero, whatever it was, NaN included.
     #[must_use]
     fn kept(self, keep: bool) -> Self;
-    /// exp(self) and its remainders; `self` within ±[`LOG_RATIO_LIMIT`].
-    fn exp_parts(self) -> ExpParts<Self>;
+    /// exp(self) and its remainders; `self` within ±[`LOG_RATIO_LIMIT`]. `FUSED` as in [`Kernel::run`].
+    fn exp_parts<const FUSED: bool>(self) -> ExpParts<Self>;
+    /// ln(1 + exp(-self)) and 1 / (1 + exp(self)), for `self` >= 0.
+    fn log_sigmoid_parts<const FUSED: bool>(self) -> (Self, Self);
+    /// Runs a kernel over columns of this float: f32 in the widest registers of the machine, f64, in which reference
+    /// numbers are checked, alike on all.
+    fn dispatch<T: Kernel>(kernel: T) -> T::Output;
+
+    /// self * factor + term; with `FUSED`, rounded once.
+    #[inline(always)]
+    #[must_use]
+    fn times_plus<const FUSED: bool>(self, factor: Self, term: Self) -> Self {
+        self * factor + term
+    }
 
     /// The smaller of two numbers, neither of them NaN.
     #[inline(always)]
@@ -77,25 +86,61 @@ impl Lane for f32 {
     }
 
     #[inline(always)]
-    fn exp_parts(self) -> ExpParts<Self> {
-        // Adding 1.5 * 2^23 leaves round(d / ln 2) in the low bits of the mantissa.
-        const ROUND: f32 = 12_582_912.0;
+    fn times_plus<const FUSED: bool>(self, factor: Self, term: Self) -> Self {
+        if FUSED { self.mul_add(factor, term) } else { self * factor + term }
+    }
+
+    #[inline(always)]
+    fn exp_parts<const FUSED: bool>(self) -> ExpParts<Self> {
+        // Adding 1.5 * 2^23 leaves round(d / ln 2) in the low bits of the mantissa; 127 more make it an exponent's.
+        const ROUND: f32 = 12_583_039.0;
         // ln 2 in two parts, the first exact in 10 bits, so that n * LN2_HIGH is exact.
         const LN2_HIGH: f32 = 0.693_359_4;
         const LN2_LOW: f32 = -2.121_944_4e-4;
-        let shifted = self * std::f32::consts::LOG2_E + ROUND;
+        let shifted = self.times_plus::<FUSED>(std::f32::consts::LOG2_E, ROUND);
         let n = shifted - ROUND;
-        let r = (self - n * LN2_HIGH) - n * LN2_LOW;
+        let r = n.times_plus::<FUSED>(-LN2_LOW, n.times_plus::<FUSED>(-LN2_HIGH, self));
         // exp(r) = 1 + r + r^2 q(r) on |r| <= ln(2)/2; the coefficients are those of Cephes' expf.
-        let q = ((((1.987_569_1e-4 * r + 1.398_2e-3) * r + 8.333_452e-3) * r + 4.166_579_6e-2) * r + 1.666_666_5e-1)
-            * r
-            + 0.5;
+        let q = 1.987_569_1e-4f32
+            .times_plus::<FUSED>(r, 1.398_2e-3)
+            .times_plus::<FUSED>(r, 8.333_452e-3)
+            .times_plus::<FUSED>(r, 4.166_579_6e-2)
+            .times_plus::<FUSED>(r, 1.666_666_5e-1)
+            .times_plus::<FUSED>(r, 0.5);
         let second = r * r * q;
-        let scale = Self::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000));
-        let exp = (1.0 + (r + second)) * scale;
-        let near = n == 0.0;
-        let minus_one = if near { r + second } else { exp - 1.0 };
-        ExpParts { exp, minus_one, k3: if near { second } else { minus_one - self } }
+        let first = r + second;
+        let scale = Self::from_bits(shifted.to_bits() << 23);
+        // Each remainder is summed from its small parts. Near zero, scale is one and r is d: nothing is left but them.
+        let rest = scale - 1.0;
+        ExpParts {
+            exp: first.times_plus::<FUSED>(scale, scale),
+            minus_one: first.times_plus::<FUSED>(scale, rest),
+            k3: second.times_plus::<FUSED>(scale, r.times_plus::<FUSED>(scale, -self) + rest),
+        }
+    }
+
+    #[inline(always)]
+    fn log_sigmoid_parts<const FUSED: bool>(self) -> (Self, Self) {
+        // Beyond 20 both are below 3e-9, less than what f32 adds to a 20.
+        let t = (-self.least(20.0)).exp_parts::<FUSED>().exp;
+        // ln(1 + t) = 2 atanh(z) with z = t / (2 + t) <= 1/3, by its series to z^13; one division serves both.
+        let (one, two) = (1.0 + t, 2.0 + t);
+        let inverse = 1.0 / (one * two);
+        let z = t * one * inverse;
+        let square = z * z;
+        let series = (1.0f32 / 13.0)
+            .times_plus::<FUSED>(square, 1.0 / 11.0)
+            .times_plus::<FUSED>(square, 1.0 / 9.0)
+            .times_plus::<FUSED>(square, 1.0 / 7.0)
+            .times_plus::<FUSED>(square, 1.0 / 5.0)
+            .times_plus::<FUSED>(square, 1.0 / 3.0)
+            .times_plus::<FUSED>(square, 1.0);
+        ((z + z) * series, t * two * inverse)
+    }
+
+    #[inline]
+    fn dispatch<T: Kernel>(kernel: T) -> T::Output {
+        lanes::dispatch(kernel)
     }
 }
 
@@ -109,7 +154,7 @@ impl Lane for f64 {
     }
 
     #[inline(always)]
-    fn exp_parts(self) -> ExpParts<Self> {
+    fn exp_parts<const FUSED: bool>(self) -> ExpParts<Self> {
         let d = self;
         let minus_one = d.exp_m1();
         let k3 = if d.abs() < 0.02 {
@@ -120,6 +165,17 @@ impl Lane for f64 {
         };
         ExpParts { exp: d.exp(), minus_one, k3 }
     }
+
+    #[inline(always)]
+    fn log_sigmoid_parts<const FUSED: bool>(self) -> (Self, Self) {
+        let t = (-self).exp();
+        (t.ln_1p(), t / (1.0 + t))
+    }
+
+    #[inline]
+    fn dispatch<T: Kernel>(kernel: T) -> T::Output {
+        kernel.run::<4, false>()
+    }
 }
 
 #[cfg(test)]
@@ -127,31 +183,41 @@ mod tests {
     use super::*;
 
     /// f32 against f64 over the whole range.
-    #[test]
-    fn f32_parts_agree_with_f64() {
+    fn agree<const FUSED: bool>() {
         for step in -200_000..=200_000 {
             let d = step as f32 * 1e-4;
-            let (got, want) = (d.exp_parts(), f64::from(d).exp_parts());
+            let (got, want) = (d.exp_parts::<FUSED>(), f64::from(d).exp_parts::<false>());
             let relative = |got: f32, want: f64| ((f64::from(got) - want) / want.abs().max(1e-300)).abs();
             assert!(relative(got.exp, want.exp) < 2e-7, "exp({d})");
             if step != 0 {
                 assert!(relative(got.k3, want.k3) < 2e-6, "k3({d}): {} for {}", got.k3, want.k3);
                 assert!(relative(got.minus_one, want.minus_one) < 2e-6, "expm1({d})");
             }
+            if step >= 0 {
+                let (got, want) = (d.log_sigmoid_parts::<FUSED>(), f64::from(d).log_sigmoid_parts::<false>());
+                assert!(relative(got.0, want.0) < 1e-6, "ln(1 + exp(-{d})): {} for {}", got.0, want.0);
+                assert!(relative(got.1, want.1) < 1e-6, "1 / (1 + exp({d})): {} for {}", got.1, want.1);
+            }
         }
+    }
+
+    #[test]
+    fn f32_parts_agree_with_f64() {
+        agree::<false>();
+        agree::<true>();
     }
 
     /// python3 -c "from decimal import *; getcontext().prec=50; d=Decimal('1e-5'); print(d.exp()-1-d)"
     #[test]
     fn small_divergences_keep_their_digits() {
-        assert!((1e-5_f64.exp_parts().k3 / 5.000_016_666_708_333_4e-11 - 1.0).abs() < 1e-14);
-        assert!((f64::from(1e-5_f32.exp_parts().k3) / 5.000_016_666_7e-11 - 1.0).abs() < 1e-6);
+        assert!((1e-5_f64.exp_parts::<false>().k3 / 5.000_016_666_708_333_4e-11 - 1.0).abs() < 1e-14);
+        assert!((f64::from(1e-5_f32.exp_parts::<false>().k3) / 5.000_016_666_7e-11 - 1.0).abs() < 1e-6);
     }
 
     #[test]
     fn zero_is_exact_and_a_masked_nan_is_zero() {
-        assert_eq!(0f32.exp_parts(), ExpParts { exp: 1.0, minus_one: 0.0, k3: 0.0 });
-        assert_eq!(0f64.exp_parts(), ExpParts { exp: 1.0, minus_one: 0.0, k3: 0.0 });
+        assert_eq!(0f32.exp_parts::<false>(), ExpParts { exp: 1.0, minus_one: 0.0, k3: 0.0 });
+        assert_eq!(0f64.exp_parts::<false>(), ExpParts { exp: 1.0, minus_one: 0.0, k3: 0.0 });
         assert_eq!(f32::NAN.kept(false), 0.0);
         assert_eq!(f64::NEG_INFINITY.kept(false), 0.0);
         assert_eq!((-1.5f32).kept(true), -1.5);

@@ -2,12 +2,11 @@
 
 use tch::Tensor;
 
-use super::aggregate::{Aggregation, Totals};
-use super::error::{LossError, same_length};
-use super::fused::{Columns, Objective, Sums, accumulate};
-use super::handover::{Handover, spans};
+use super::aggregate::{Aggregation, Totals, count_kept};
+use super::error::LossError;
+use super::fused::Objective;
 use super::lane::Lane;
-use super::policy::fill_weights;
+use super::pass::{Extra, Nothing, Pass, Spread};
 
 /// A loss with one statistic.
 #[derive(Debug)]
@@ -34,46 +33,25 @@ pub(crate) fn one_column<F: Lane, O: Objective<F, 1>>(
     objective: O,
 ) -> Result<ScalarLoss, LossError> {
     aggregation.check()?;
-    let own = Totals::count(in_loss, lengths);
-    let totals = totals.unwrap_or(own);
-    let weigh = |weight: &mut Vec<F>, lengths: &[usize], in_loss: &[bool], _: usize| {
-        fill_weights(weight, aggregation, totals, lengths, in_loss);
-    };
-    weighted_column(name, variable, other, in_loss, lengths, objective, weigh)
+    let totals = totals.unwrap_or_else(|| Totals::count(in_loss, lengths));
+    let spread = Spread::Aggregated(aggregation, totals);
+    spread_column(name, variable, other, in_loss, lengths, objective, spread, None)
 }
 
-/// The same with weights of the caller's making: `weigh` fills them for a run of sequences that starts at a token.
-pub(crate) fn weighted_column<F: Lane, O: Objective<F, 1>>(
+/// The same with a weight of its own for each token: the spread times a factor.
+pub(crate) fn spread_column<F: Lane, O: Objective<F, 1>>(
     name: &'static str,
     variable: &Tensor,
     other: Option<(&'static str, &[F])>,
     in_loss: &[bool],
     lengths: &[usize],
     objective: O,
-    mut weigh: impl FnMut(&mut Vec<F>, &[usize], &[bool], usize),
+    spread: Spread,
+    factor: Option<&[F]>,
 ) -> Result<ScalarLoss, LossError> {
-    let mut handover = Handover::new::<F>(name, variable)?;
-    same_length("in_loss", in_loss.len(), handover.len())?;
-    same_length("the sum of lengths", lengths.iter().sum(), handover.len())?;
-    if let Some((what, column)) = other {
-        same_length(what, column.len(), handover.len())?;
-    }
-    let names = [name, other.map_or(name, |(what, _)| what), name, "weight"];
-    let mut sums = Sums::<1>::new();
-    let (mut new, mut weight, mut gradient) = (Vec::new(), Vec::new(), Vec::new());
-    for span in spans(lengths) {
-        let range = span.tokens.clone();
-        handover.read(&range, &mut new)?;
-        let in_loss = &in_loss[range.clone()];
-        weigh(&mut weight, span.lengths, in_loss, range.start);
-        gradient.clear();
-        gradient.resize(new.len(), <F as Lane>::ZERO);
-        let old = other.map_or(&new[..], |(_, column)| &column[range.clone()]);
-        let columns = Columns { new: &new, old, target: &new, weight: &weight, in_loss };
-        accumulate(objective, columns, names, range.start, &mut gradient, &mut sums)?;
-        handover.write(&range, &gradient)?;
-    }
-    let tokens = super::aggregate::count_kept(in_loss);
-    let loss = handover.finish(sums.loss)?;
+    let (other_name, old) = other.map_or((name, None), |(name, column)| (name, Some(column)));
+    let pass = Pass { names: [name, other_name, name, "weight"], old, target: None, in_loss, lengths, spread, factor };
+    let (loss, (sums, _)) = pass.run(variable, objective, (), None::<Extra<'_, F, Nothing>>)?;
+    let tokens = count_kept(in_loss);
     Ok(ScalarLoss { loss, value: sums.loss, mean: sums.stats[0] / tokens.max(1) as f64, tokens })
 }

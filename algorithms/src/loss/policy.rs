@@ -1,17 +1,15 @@
-//! From an objective to a policy loss: aggregation weights, the pass over the spans, and the report.
+//! From an objective to a policy loss: the pass over the batch, with a KL term or without, and the report.
 
 #![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
 
-use std::borrow::Cow;
-
 use tch::Tensor;
 
-use super::aggregate::{Aggregation, Totals, count_kept};
-use super::batch::PolicyBatch;
+use super::aggregate::{Aggregation, Totals};
+use super::batch::{PolicyBatch, token_count};
 use super::error::LossError;
-use super::fused::{Columns, Names, Objective, Sums, Term, accumulate};
-use super::handover::{Handover, spans};
+use super::fused::{Names, Objective, Sums, Term};
 use super::lane::{ExpParts, LOG_RATIO_LIMIT, Lane};
+use super::pass::{Extra, Nothing, Pass, Prepare, Spread};
 use crate::kl::{KlEstimator, KlTask};
 
 /// A policy loss, ready for `backward`.
@@ -77,38 +75,34 @@ impl PolicyDiagnostics {
     }
 }
 
-/// The statistics every policy objective keeps: ratio - 1, k3, clipped low, clipped high; dual clip is a fifth.
+/// The statistics every policy objective keeps: log-ratio, k3, clipped low, clipped high; dual clip is a fifth.
+///
+/// The ratio's own are made of the first two: ρ - 1 = ln ρ + k3.
 pub(crate) const STATS: usize = 4;
 
-/// The log-ratio within its limit, its exponential, and whether it was within.
+/// The ratio of two probabilities.
+pub(crate) struct Ratio<F> {
+    /// Its logarithm, within its limit.
+    pub log: F,
+    /// The exponential of that.
+    pub parts: ExpParts<F>,
+    /// Whether the logarithm was within its limit.
+    pub live: bool,
+}
+
+/// The ratio of the probabilities whose logarithms are given.
 #[inline(always)]
-pub(crate) fn ratio<F: Lane>(new: F, old: F) -> (ExpParts<F>, bool) {
+pub(crate) fn ratio<F: Lane, const FUSED: bool>(new: F, old: F) -> Ratio<F> {
     let (raw, limit) = (new - old, F::narrow(LOG_RATIO_LIMIT));
-    let log_ratio = raw.least(limit).most(-limit);
-    (log_ratio.exp_parts(), log_ratio == raw)
+    let log = raw.least(limit).most(-limit);
+    Ratio { log, parts: log.exp_parts::<FUSED>(), live: log == raw }
 }
 
-/// k3 of the old against the new policy, (ρ - 1) - ln ρ, from the parts of exp(ln ρ).
+/// The term of an objective that does not clip.
 #[inline(always)]
-pub(crate) fn without_clip<F: Lane>(loss: F, grad: F, parts: ExpParts<F>) -> Term<F, STATS> {
+pub(crate) fn without_clip<F: Lane>(loss: F, grad: F, ratio: &Ratio<F>) -> Term<F, STATS> {
     let zero = <F as Lane>::ZERO;
-    Term { loss, grad, stats: [parts.minus_one, parts.k3, zero, zero] }
-}
-
-/// A span on its way into the loop. A sequence-level or decoupled objective rewrites `old` or `weight`.
-pub(crate) struct Draft<'a, F: Lane> {
-    /// First token of the span in the batch.
-    pub first: usize,
-    /// Tokens per sequence of the span.
-    pub lengths: &'a [usize],
-    /// New log-probabilities of the span.
-    pub new: &'a [F],
-    /// Mask of the span.
-    pub in_loss: &'a [bool],
-    /// Old log-probabilities of the span; copied on the first write.
-    pub old: Cow<'a, [F]>,
-    /// Full weights of the span.
-    pub weight: &'a mut [F],
+    Term { loss, grad, stats: [ratio.log, ratio.parts.k3, zero, zero] }
 }
 
 /// A KL term added to every token's loss.
@@ -131,109 +125,88 @@ pub(crate) fn policy_loss<F: Lane, O: Objective<F, K>, const K: usize>(
     batch: &PolicyBatch<'_, F>,
     aggregation: Aggregation,
     objective: O,
-    penalty: Option<Penalty>,
 ) -> Result<PolicyLoss, LossError> {
-    prepared_policy_loss(logp_new, batch, aggregation, objective, penalty, |_| Ok(()))
+    prepared_policy_loss(logp_new, batch, aggregation, objective, ())
 }
 
-/// The same, where `prepare` rewrites each span first.
-pub(crate) fn prepared_policy_loss<F: Lane, O: Objective<F, K>, const K: usize>(
+/// The same, where `prepare` changes the columns first.
+pub(crate) fn prepared_policy_loss<F: Lane, O: Objective<F, K>, P: Prepare<F>, const K: usize>(
     logp_new: &Tensor,
     batch: &PolicyBatch<'_, F>,
     aggregation: Aggregation,
     objective: O,
-    penalty: Option<Penalty>,
-    mut prepare: impl FnMut(&mut Draft<'_, F>) -> Result<(), LossError>,
+    prepare: P,
 ) -> Result<PolicyLoss, LossError> {
-    aggregation.check()?;
-    let mut handover = Handover::new::<F>("logp_new", logp_new)?;
-    batch.check(handover.len())?;
-    let reference = match penalty.filter(|penalty| penalty.coefficient != 0.0) {
-        None => None,
-        Some(penalty) => Some((
-            penalty,
-            batch.logp_ref.ok_or(LossError::Missing {
-                algorithm: penalty.algorithm,
-                what: "the reference log-probabilities for its KL term",
-                hint: "give them with `PolicyBatch::with_reference`, or set beta = 0",
-            })?,
-        )),
-    };
-    let own = Totals::count(batch.in_loss, batch.lengths);
-    let totals = batch.totals.unwrap_or(own);
-
-    let (mut sums, mut kl_sums) = (Sums::<K>::new(), Sums::<1>::new());
-    let (mut new, mut weight, mut gradient) = (Vec::new(), Vec::new(), Vec::new());
-    for span in spans(batch.lengths) {
-        let range = span.tokens.clone();
-        handover.read(&range, &mut new)?;
-        let in_loss = &batch.in_loss[range.clone()];
-        fill_weights(&mut weight, aggregation, totals, span.lengths, in_loss);
-        gradient.clear();
-        gradient.resize(new.len(), <F as Lane>::ZERO);
-        if let Some((penalty, logp_ref)) = reference {
-            let target = &batch.advantage[range.clone()];
-            let columns = Columns { new: &new, old: &logp_ref[range.clone()], target, weight: &weight, in_loss };
-            let task = PenaltyPass { columns, first: range.start, gradient: &mut gradient, sums: &mut kl_sums };
-            penalty.estimator.with_objective(penalty.coefficient, task)?;
-        }
-        if let Some(importance) = batch.weight {
-            for (w, &factor) in weight.iter_mut().zip(&importance[range.clone()]) {
-                *w = *w * factor;
-            }
-        }
-        let mut draft = Draft {
-            first: range.start,
-            lengths: span.lengths,
-            new: &new,
-            in_loss,
-            old: (&batch.logp_old[range.clone()]).into(),
-            weight: &mut weight,
-        };
-        prepare(&mut draft)?;
-        let Draft { old, weight, .. } = draft;
-        let target = &batch.advantage[range.clone()];
-        let columns = Columns { new: &new, old: &old, target, weight, in_loss };
-        accumulate(objective, columns, NAMES, range.start, &mut gradient, &mut sums)?;
-        handover.write(&range, &gradient)?;
-    }
-    let value = sums.loss + kl_sums.loss;
-    Ok(PolicyLoss { loss: handover.finish(value)?, value, diagnostics: report(own, &sums, &kl_sums) })
+    Batched::new(logp_new, batch, aggregation)?.run(objective, prepare, None::<Extra<'_, F, Nothing>>)
 }
 
-struct PenaltyPass<'a, F> {
-    columns: Columns<'a, F>,
-    first: usize,
-    gradient: &'a mut [F],
-    sums: &'a mut Sums<1>,
-}
-
-impl<F: Lane> KlTask<F> for PenaltyPass<'_, F> {
-    type Output = Result<(), LossError>;
-
-    fn run<O: Objective<F, 1>>(self, objective: O) -> Self::Output {
-        accumulate(objective, self.columns, KL_NAMES, self.first, self.gradient, self.sums)
-    }
-}
-
-/// The aggregation weight of every token of a run of sequences.
-pub(crate) fn fill_weights<F: Lane>(
-    weight: &mut Vec<F>,
+/// The same with a KL term.
+pub(crate) fn penalised_policy_loss<F: Lane, O: Objective<F, K>, const K: usize>(
+    logp_new: &Tensor,
+    batch: &PolicyBatch<'_, F>,
     aggregation: Aggregation,
-    totals: Totals,
-    lengths: &[usize],
-    in_loss: &[bool],
-) {
-    weight.clear();
-    if aggregation.is_uniform() {
-        weight.resize(in_loss.len(), F::narrow(aggregation.weight(totals, 0)));
-        return;
+    objective: O,
+    penalty: Penalty,
+) -> Result<PolicyLoss, LossError> {
+    if penalty.coefficient == 0.0 {
+        return policy_loss(logp_new, batch, aggregation, objective);
     }
-    let mut start = 0;
-    for &length in lengths {
-        let tokens = count_kept(&in_loss[start..start + length]);
-        start += length;
-        weight.resize(start, F::narrow(aggregation.weight(totals, tokens)));
+    let logp_ref = batch.logp_ref.ok_or(LossError::Missing {
+        algorithm: penalty.algorithm,
+        what: "the reference log-probabilities for its KL term",
+        hint: "give them with `PolicyBatch::with_reference`, or set beta = 0",
+    })?;
+    let batched = Batched::new(logp_new, batch, aggregation)?;
+    penalty.estimator.with_objective(penalty.coefficient, Penalised { batched, objective, logp_ref })
+}
+
+struct Penalised<'a, F, O, const K: usize> {
+    batched: Batched<'a, F>,
+    objective: O,
+    logp_ref: &'a [F],
+}
+
+impl<F: Lane, O: Objective<F, K>, const K: usize> KlTask<F> for Penalised<'_, F, O, K> {
+    type Output = Result<PolicyLoss, LossError>;
+
+    fn run<Q: Objective<F, 1>>(self, divergence: Q) -> Self::Output {
+        let extra = Extra { objective: divergence, column: self.logp_ref, names: KL_NAMES };
+        self.batched.run(self.objective, (), Some(extra))
+    }
+}
+
+/// A policy batch laid out for a pass.
+struct Batched<'a, F> {
+    logp_new: &'a Tensor,
+    own: Totals,
+    pass: Pass<'a, F>,
+}
+
+impl<'a, F: Lane> Batched<'a, F> {
+    fn new(logp_new: &'a Tensor, batch: &PolicyBatch<'a, F>, aggregation: Aggregation) -> Result<Self, LossError> {
+        aggregation.check()?;
+        batch.check(token_count(NAMES[0], logp_new)?)?;
+        let own = Totals::count(batch.in_loss, batch.lengths);
+        let pass = Pass {
+            names: NAMES,
+            old: Some(batch.logp_old),
+            target: Some(batch.advantage),
+            in_loss: batch.in_loss,
+            lengths: batch.lengths,
+            spread: Spread::Aggregated(aggregation, batch.totals.unwrap_or(own)),
+            factor: batch.weight,
+        };
+        Ok(Self { logp_new, own, pass })
+    }
+
+    fn run<O: Objective<F, K>, P: Prepare<F>, Q: Objective<F, 1>, const K: usize>(
+        &self,
+        objective: O,
+        prepare: P,
+        extra: Option<Extra<'_, F, Q>>,
+    ) -> Result<PolicyLoss, LossError> {
+        let (loss, (sums, kl)) = self.pass.run(self.logp_new, objective, prepare, extra)?;
+        Ok(PolicyLoss { loss, value: sums.loss + kl.loss, diagnostics: report(self.own, &sums, &kl) })
     }
 }
 
@@ -245,9 +218,9 @@ fn report<const K: usize>(own: Totals, sums: &Sums<K>, kl: &Sums<1>) -> PolicyDi
     PolicyDiagnostics {
         tokens: own.tokens,
         sequences: own.sequences,
-        ratio_mean: 1.0 + mean(0),
-        ratio_min: 1.0 + sums.min,
-        ratio_max: 1.0 + sums.max,
+        ratio_mean: 1.0 + mean(0) + mean(1),
+        ratio_min: sums.min.exp(),
+        ratio_max: sums.max.exp(),
         approx_kl: mean(1),
         clip_low: mean(2),
         clip_high: mean(3),

@@ -46,7 +46,7 @@ use super::batch::PolicyBatch;
 use super::error::{LossError, within};
 use super::fused::{Objective, Term};
 use super::lane::Lane;
-use super::policy::{PolicyLoss, STATS, policy_loss, ratio};
+use super::policy::{PolicyLoss, Ratio, STATS, policy_loss, ratio};
 
 /// Settings of [`ppo_clip`].
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -78,7 +78,7 @@ impl Default for PpoClip {
 /// The clipped surrogate. See the [module documentation](self).
 pub fn ppo_clip<F: Lane>(logp_new: &Tensor, batch: &PolicyBatch<'_, F>, config: &PpoClip) -> crate::Result<PolicyLoss> {
     let objective = Clip::new(config.clip_low, config.clip_high)?;
-    Ok(policy_loss(logp_new, batch, config.aggregation, objective, None)?)
+    Ok(policy_loss(logp_new, batch, config.aggregation, objective)?)
 }
 
 /// The objective with its bounds on the ratio itself.
@@ -100,21 +100,19 @@ impl Clip {
 
 impl<F: Lane> Objective<F, STATS> for Clip {
     #[inline(always)]
-    fn term(self, new: F, old: F, advantage: F) -> Term<F, STATS> {
+    fn term<const FUSED: bool>(self, new: F, old: F, advantage: F) -> Term<F, STATS> {
         let (floor, ceiling, zero) = (F::narrow(self.floor), F::narrow(self.ceiling), <F as Lane>::ZERO);
-        let (parts, live) = ratio(new, old);
+        let Ratio { log, parts, live } = ratio::<F, FUSED>(new, old);
         let clipped = parts.exp.least(ceiling).most(floor);
-        let (free, bound) = (-parts.exp * advantage, -clipped * advantage);
-        let flows = live && (clipped == parts.exp || free > bound);
+        let cost = -advantage;
+        let (free, bound) = (parts.exp * cost, clipped * cost);
+        let low = (parts.exp < floor) & (advantage < zero);
+        let high = (parts.exp > ceiling) & (advantage > zero);
+        let flows = live & !(low | high);
         Term {
             loss: free.most(bound),
-            grad: free * F::indicator(flows),
-            stats: [
-                parts.minus_one,
-                parts.k3,
-                F::indicator(parts.exp < floor && advantage < zero),
-                F::indicator(parts.exp > ceiling && advantage > zero),
-            ],
+            grad: if flows { free } else { zero },
+            stats: [log, parts.k3, F::indicator(low), F::indicator(high)],
         }
     }
 }

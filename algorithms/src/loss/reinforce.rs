@@ -52,13 +52,13 @@ pub fn reinforce<F: Lane>(
     batch: &PolicyBatch<'_, F>,
     config: &Reinforce,
 ) -> crate::Result<PolicyLoss> {
-    Ok(policy_loss(logp_new, batch, config.aggregation, *config, None)?)
+    Ok(policy_loss(logp_new, batch, config.aggregation, *config)?)
 }
 
 impl<F: Lane> Objective<F, STATS> for Reinforce {
     #[inline(always)]
-    fn term(self, new: F, old: F, advantage: F) -> Term<F, STATS> {
-        without_clip(-advantage * new, -advantage, ratio(new, old).0)
+    fn term<const FUSED: bool>(self, new: F, old: F, advantage: F) -> Term<F, STATS> {
+        without_clip(-advantage * new, -advantage, &ratio::<F, FUSED>(new, old))
     }
 }
 

@@ -46,6 +46,14 @@ impl Algorithm {
         }
         Ok(algorithm)
     }
+
+    /// Every key that [`from_settings`](Self::from_settings) takes, with the settings that it stands for: itself alone for
+    /// settings by their own name, none for those whose value needs translation.
+    pub fn keys() -> Vec<(&'static str, Vec<&'static str>)> {
+        let own = ["preset", "defaults"].into_iter().chain(fields()).map(|field| (field, vec![field]));
+        let aliases = ALIASES.iter().map(|(alias, settings)| (*alias, settings.to_vec()));
+        own.chain(aliases).chain(TRANSLATED.iter().map(|name| (*name, Vec::new()))).collect()
+    }
 }
 
 /// Our names for what was written.

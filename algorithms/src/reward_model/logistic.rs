@@ -1,19 +1,35 @@
 //! Binary cross entropy on a logit, stable for every logit and exact for soft labels.
 
-use crate::loss::{Lane, Objective, Term};
+#![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
 
-/// softplus(r) - y r, which is -[ y log σ(r) + (1 - y) log(1 - σ(r)) ].
+use crate::loss::{Lane, LossError, Objective, Term, within};
+
+/// softplus(r) - y r, which is -[ y log σ(r) + (1 - y) log(1 - σ(r)) ]. NaN for a label outside [0, 1].
 #[derive(Clone, Copy)]
 pub(crate) struct CrossEntropy;
 
 impl<F: Lane> Objective<F, 1> for CrossEntropy {
-    fn term(self, logit: F, label: F, _: F) -> Term<F, 1> {
-        let (r, y) = (logit.wide(), label.wide());
-        let tail = (-r.abs()).exp();
-        let probability = if r >= 0.0 { 1.0 / (1.0 + tail) } else { tail / (1.0 + tail) };
-        let loss = r.max(0.0) - y * r + tail.ln_1p();
+    #[inline(always)]
+    fn term<const FUSED: bool>(self, r: F, y: F, _: F) -> Term<F, 1> {
+        let (zero, half) = (<F as Lane>::ZERO, F::narrow(0.5));
+        // σ(-|r|) and ln(1 + e^-|r|)
+        let (tail, small) = r.most(-r).log_sigmoid_parts::<FUSED>();
+        let probability = if r >= zero { F::ONE - small } else { small };
+        let loss = r.most(zero) - y * r + tail;
+        let labelled = (y >= zero) & (y <= F::ONE);
         // A judge on the fence is right about nothing.
-        let right = f64::from(u8::from(r != 0.0 && (r > 0.0) == (y >= 0.5)));
-        Term { loss: F::narrow(loss), grad: F::narrow(probability - y), stats: [F::narrow(right)] }
+        let right = (r != zero) & ((r > zero) == (y >= half));
+        Term {
+            loss: if labelled { loss } else { F::narrow(f64::NAN) },
+            grad: probability - y,
+            stats: [F::indicator(right)],
+        }
     }
+}
+
+/// What is wrong with a batch that was refused: the first label outside [0, 1] where it counts, or `error`.
+pub(crate) fn name_label<F: Lane>(error: LossError, label: &[F], in_loss: &[bool]) -> LossError {
+    let labels = label.iter().zip(in_loss).filter(|(_, keep)| **keep).map(|(label, _)| label.wide());
+    let hint = "1 is right, 0 is wrong; fractions are soft labels";
+    labels.map(|y| within("label", y, (0.0..=1.0).contains(&y), "[0, 1]", hint)).find_map(Result::err).unwrap_or(error)
 }

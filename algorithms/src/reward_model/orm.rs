@@ -31,8 +31,10 @@
 use serde::Deserialize;
 use tch::Tensor;
 
-use super::logistic::CrossEntropy;
-use crate::loss::{Aggregation, Lane, LossError, ScalarLoss, one_column, same_length, token_count, within};
+use super::logistic::{CrossEntropy, name_label};
+use crate::loss::{
+    Aggregation, Lane, LossError, ScalarLoss, even_lengths, one_column, same_length, token_count, within,
+};
 use crate::preference::{PairLogps, PreferenceLoss, report};
 
 /// Settings of [`orm_pairwise`].
@@ -49,10 +51,10 @@ pub struct OrmPairwise {
 pub fn orm_pointwise<F: Lane>(score: &Tensor, label: &[F]) -> crate::Result<ScalarLoss> {
     let n = token_count("score", score)?;
     same_length("label", label.len(), n)?;
-    check_labels(label, &vec![true; n])?;
-    let (mask, lengths) = (vec![true; n], vec![1; n]);
+    let mask = vec![true; n];
     let other = Some(("label", label));
-    Ok(one_column("score", score, other, &mask, &lengths, None, Aggregation::TokenMean, CrossEntropy)?)
+    one_column("score", score, other, &mask, &even_lengths(n), None, Aggregation::TokenMean, CrossEntropy)
+        .map_err(|error| name_label(error, label, &mask).into())
 }
 
 /// The pairwise loss: scores of the better and the worse answers, and a margin per pair, or none. See the [module
@@ -79,15 +81,6 @@ fn pairwise(score: PairLogps<'_>, margin: Option<&Tensor>, centering: f64) -> Re
         losses = losses.f_add(&square.f_mul_scalar(centering)?)?;
     }
     report(&losses, &score.chosen.detach(), &score.rejected.detach())
-}
-
-/// Refuses a label outside [0, 1] where it counts.
-pub(crate) fn check_labels<F: Lane>(label: &[F], in_loss: &[bool]) -> Result<(), LossError> {
-    for (value, _) in label.iter().zip(in_loss).filter(|(_, keep)| **keep) {
-        let y = value.wide();
-        within("label", y, (0.0..=1.0).contains(&y), "[0, 1]", "1 is right, 0 is wrong; fractions are soft labels")?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -31,8 +31,7 @@
 use serde::Deserialize;
 use tch::Tensor;
 
-use super::logistic::CrossEntropy;
-use super::orm::check_labels;
+use super::logistic::{CrossEntropy, name_label};
 use crate::loss::{Aggregation, Lane, ScalarLoss, one_column, same_length};
 
 /// Settings of [`prm`].
@@ -58,9 +57,9 @@ pub fn prm<F: Lane>(
     config: &Prm,
 ) -> crate::Result<ScalarLoss> {
     same_length("label", label.len(), in_loss.len())?;
-    check_labels(label, in_loss)?;
     let other = Some(("label", label));
-    Ok(one_column("score", score, other, in_loss, lengths, None, config.aggregation, CrossEntropy)?)
+    one_column("score", score, other, in_loss, lengths, None, config.aggregation, CrossEntropy)
+        .map_err(|error| name_label(error, label, in_loss).into())
 }
 
 #[cfg(test)]

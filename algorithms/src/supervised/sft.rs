@@ -31,9 +31,16 @@
 
 #![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
 
+use std::ops::Range;
+
+use marft_torch::lanes::Kernel;
+use marft_torch::parallel::parallel_map;
 use tch::Tensor;
 
-use crate::loss::{Lane, LossError, Objective, ScalarLoss, Term, count_kept, same_length, weighted_column, within};
+use crate::loss::{
+    BLOCK, Lane, LossError, Objective, ScalarLoss, Spread, Term, count_kept, even_lengths, pair_sum, same_length,
+    spread_column, within,
+};
 
 /// The weights of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -49,7 +56,7 @@ struct Likelihood;
 
 impl<F: Lane> Objective<F, 1> for Likelihood {
     #[inline(always)]
-    fn term(self, logp: F, _: F, _: F) -> Term<F, 1> {
+    fn term<const FUSED: bool>(self, logp: F, _: F, _: F) -> Term<F, 1> {
         Term { loss: -logp, grad: -F::ONE, stats: [logp] }
     }
 }
@@ -72,38 +79,59 @@ pub fn sft<F: Lane>(logp: &Tensor, in_loss: &[bool], weights: &SftWeights<'_, F>
     if let Some(token) = weights.token {
         same_length("weight", token.len(), in_loss.len())?;
     }
-    let unit = F::narrow(if total > 0.0 { 1.0 / total } else { 0.0 });
-    let weigh = |column: &mut Vec<F>, _: &[usize], in_loss: &[bool], start: usize| {
-        column.clear();
-        match weights.token {
-            None => column.resize(in_loss.len(), unit),
-            Some(token) => column.extend(token[start..start + in_loss.len()].iter().map(|&w| w * unit)),
-        }
-    };
-    // Tokens are independent of one another here, so any cut into runs will do.
-    let runs: Vec<usize> = in_loss.chunks(16_384).map(<[bool]>::len).collect();
-    Ok(weighted_column("logp", logp, None, in_loss, &runs, Likelihood, weigh)?)
+    let unit = if total > 0.0 { 1.0 / total } else { 0.0 };
+    let lengths = even_lengths(in_loss.len());
+    Ok(spread_column("logp", logp, None, in_loss, &lengths, Likelihood, Spread::Even(unit), weights.token)?)
 }
 
 /// Sum of the weights of the tokens in the loss; what [`SftWeights::total`] wants of a whole batch.
 pub fn weight_sum<F: Lane>(weight: &[F], in_loss: &[bool]) -> crate::Result<f64> {
     same_length("weight", weight.len(), in_loss.len())?;
-    let mut sum = 0.0;
+    let sum = |range: Range<usize>| F::dispatch(WeightSum { weight: &weight[range.clone()], in_loss: &in_loss[range] });
+    let sums = parallel_map(weight.len().div_ceil(STRETCH), |index| {
+        sum(index * STRETCH..((index + 1) * STRETCH).min(weight.len()))
+    });
+    let total: f64 = sums.map_err(LossError::from)?.into_iter().sum();
+    if total.is_finite() { Ok(total) } else { Err(first_bad_weight(weight, in_loss).into()) }
+}
+
+/// Tokens summed by one thread at a time.
+const STRETCH: usize = 32 * BLOCK;
+
+struct WeightSum<'a, F> {
+    weight: &'a [F],
+    in_loss: &'a [bool],
+}
+
+impl<F: Lane> Kernel for WeightSum<'_, F> {
+    type Output = f64;
+
+    /// NaN where a weight is negative.
+    #[inline(always)]
+    fn run<const LANES: usize, const FUSED: bool>(self) -> f64 {
+        let nan = F::narrow(f64::NAN);
+        pair_sum::<F, LANES>(
+            self.weight,
+            self.weight,
+            self.in_loss,
+            |w, _| if w >= <F as Lane>::ZERO { w } else { nan },
+        )
+    }
+}
+
+#[cold]
+fn first_bad_weight<F: Lane>(weight: &[F], in_loss: &[bool]) -> LossError {
     for (index, (w, _)) in weight.iter().zip(in_loss).enumerate().filter(|(_, (_, keep))| **keep) {
         let value = w.wide();
         if !value.is_finite() {
-            return Err(LossError::NotFinite { what: "weight", index, value }.into());
+            return LossError::NotFinite { what: "weight", index, value };
         }
-        within(
-            "weight",
-            value,
-            value >= 0.0,
-            "[0, inf)",
-            "to push a token away, use a policy loss with a negative advantage",
-        )?;
-        sum += value;
+        let hint = "to push a token away, use a policy loss with a negative advantage";
+        if let Err(error) = within("weight", value, value >= 0.0, "[0, inf)", hint) {
+            return error;
+        }
     }
-    Ok(sum)
+    LossError::NotFinite { what: "the sum of the weights from", index: 0, value: f64::INFINITY }
 }
 
 #[cfg(test)]
@@ -126,7 +154,7 @@ mod tests {
     fn chunks_add_up_to_the_whole() {
         let (all, mask) = ([-1.0, -2.0, -5.0, -0.5], [true, false, true, true]);
         let whole = sft::<f64>(&variable(&all), &mask, &SftWeights::default()).unwrap().value;
-        let part = |range: std::ops::Range<usize>| {
+        let part = |range: Range<usize>| {
             let weights = SftWeights::<f64> { token: None, total: Some(3.0) };
             sft(&variable(&all[range.clone()]), &mask[range], &weights).unwrap().value
         };

@@ -40,8 +40,7 @@ use serde::Deserialize;
 use tch::Tensor;
 
 use crate::loss::{
-    Aggregation, Columns, Handover, Lane, LossError, Objective, Sums, Term, Totals, accumulate, fill_weights, positive,
-    same_length, spans, within,
+    Aggregation, Extra, Lane, LossError, Nothing, Objective, Pass, Spread, Term, Totals, positive, within,
 };
 
 /// f of the module documentation.
@@ -128,51 +127,57 @@ pub struct ValueDiagnostics {
     pub explained_variance: f64,
 }
 
-#[derive(Clone, Copy)]
-struct Regression<F> {
-    clip: F,
-    curve: ValueCurve,
-    coefficient: F,
+/// f of the module documentation as a type of its own: with the choice inside the loop, the loop would not vectorise.
+trait Curve<F>: Copy + Sync {
+    /// f and its derivative.
+    fn at(self, e: F) -> (F, F);
 }
 
-impl<F: Lane> Regression<F> {
-    /// f and its derivative.
+#[derive(Clone, Copy)]
+struct Square;
+
+impl<F: Lane> Curve<F> for Square {
     #[inline(always)]
-    fn curve(self, e: F) -> (F, F) {
-        let (half, zero) = (F::narrow(0.5), <F as Lane>::ZERO);
-        let beyond = |delta: F| {
-            let sign = if e > zero { F::ONE } else { -F::ONE };
-            (delta * (e * sign - half * delta), delta * sign)
-        };
-        match self.curve {
-            ValueCurve::Mse => (half * e * e, e),
-            ValueCurve::Huber(delta) | ValueCurve::HuberOneSided(delta) => {
-                let delta = F::narrow(delta);
-                let one_sided = matches!(self.curve, ValueCurve::HuberOneSided(_));
-                if e <= delta && e >= -delta {
-                    (half * e * e, e)
-                } else if one_sided && e < zero {
-                    (zero, zero)
-                } else {
-                    beyond(delta)
-                }
-            }
-        }
+    fn at(self, e: F) -> (F, F) {
+        (F::narrow(0.5) * e * e, e)
     }
 }
 
-impl<F: Lane> Objective<F, 5> for Regression<F> {
+#[derive(Clone, Copy)]
+struct Huber<F, const ONE_SIDED: bool> {
+    delta: F,
+}
+
+impl<F: Lane, const ONE_SIDED: bool> Curve<F> for Huber<F, ONE_SIDED> {
     #[inline(always)]
-    fn term(self, value: F, old: F, target: F) -> Term<F, 5> {
+    fn at(self, e: F) -> (F, F) {
+        let (half, zero, delta) = (F::narrow(0.5), <F as Lane>::ZERO, self.delta);
+        // δ (|e| - δ/2) is e c - c²/2 with e limited to c = ±δ, and so is e²/2 within.
+        let limited = e.least(delta).most(-delta);
+        let beyond = (limited * (e - half * limited), limited);
+        if ONE_SIDED && e < -delta { (zero, zero) } else { beyond }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Regression<F, C> {
+    clip: F,
+    curve: C,
+    coefficient: F,
+}
+
+impl<F: Lane, C: Curve<F>> Objective<F, 5> for Regression<F, C> {
+    #[inline(always)]
+    fn term<const FUSED: bool>(self, value: F, old: F, target: F) -> Term<F, 5> {
         let moved = (value - old).least(self.clip).most(-self.clip);
         let inside = moved == value - old;
         let error = target - value;
-        let (free, slope) = self.curve(error);
-        let (bound, _) = self.curve(if inside { error } else { target - (old + moved) });
-        let flows = inside || free > bound;
+        let (free, slope) = self.curve.at(error);
+        let (bound, _) = self.curve.at(if inside { error } else { target - (old + moved) });
+        let flows = inside | (free > bound);
         Term {
             loss: self.coefficient * free.most(bound),
-            grad: -self.coefficient * slope * F::indicator(flows),
+            grad: if flows { -self.coefficient * slope } else { <F as Lane>::ZERO },
             stats: [error * error, error, target, target * target, F::indicator(!flows)],
         }
     }
@@ -184,37 +189,37 @@ pub fn value_loss<F: Lane>(
     batch: &ValueBatch<'_, F>,
     config: &ValueLossConfig,
 ) -> crate::Result<ValueLoss> {
+    check(config)?;
+    match config.curve {
+        ValueCurve::Mse => regress(value, batch, config, Square),
+        ValueCurve::Huber(delta) => regress(value, batch, config, Huber::<F, false> { delta: F::narrow(delta) }),
+        ValueCurve::HuberOneSided(delta) => regress(value, batch, config, Huber::<F, true> { delta: F::narrow(delta) }),
+    }
+}
+
+fn regress<F: Lane, C: Curve<F>>(
+    value: &Tensor,
+    batch: &ValueBatch<'_, F>,
+    config: &ValueLossConfig,
+    curve: C,
+) -> crate::Result<ValueLoss> {
     let objective = Regression {
         clip: F::narrow(config.clip.unwrap_or(f64::MAX)),
-        curve: config.curve,
+        curve,
         coefficient: F::narrow(config.coefficient),
     };
-    check(config)?;
-    let mut handover = Handover::new::<F>("value", value)?;
-    let n = handover.len();
-    same_length("value_old", batch.value_old.len(), n)?;
-    same_length("returns", batch.returns.len(), n)?;
-    same_length("in_loss", batch.in_loss.len(), n)?;
-    same_length("the sum of lengths", batch.lengths.iter().sum(), n)?;
     let own = Totals::count(batch.in_loss, batch.lengths);
-    let totals = batch.totals.unwrap_or(own);
-
-    let mut sums = Sums::<5>::new();
-    let (mut new, mut weight, mut gradient) = (Vec::new(), Vec::new(), Vec::new());
-    for span in spans(batch.lengths) {
-        let range = span.tokens.clone();
-        handover.read(&range, &mut new)?;
-        let in_loss = &batch.in_loss[range.clone()];
-        fill_weights(&mut weight, config.aggregation, totals, span.lengths, in_loss);
-        gradient.clear();
-        gradient.resize(new.len(), <F as Lane>::ZERO);
-        let (old, target) = (&batch.value_old[range.clone()], &batch.returns[range.clone()]);
-        let columns = Columns { new: &new, old, target, weight: &weight, in_loss };
-        let names = ["value", "value_old", "returns", "weight"];
-        accumulate(objective, columns, names, range.start, &mut gradient, &mut sums)?;
-        handover.write(&range, &gradient)?;
-    }
-    Ok(ValueLoss { loss: handover.finish(sums.loss)?, value: sums.loss, diagnostics: report(own.tokens, sums.stats) })
+    let pass = Pass {
+        names: ["value", "value_old", "returns", "weight"],
+        old: Some(batch.value_old),
+        target: Some(batch.returns),
+        in_loss: batch.in_loss,
+        lengths: batch.lengths,
+        spread: Spread::Aggregated(config.aggregation, batch.totals.unwrap_or(own)),
+        factor: None,
+    };
+    let (loss, (sums, _)) = pass.run(value, objective, (), None::<Extra<'_, F, Nothing>>)?;
+    Ok(ValueLoss { loss, value: sums.loss, diagnostics: report(own.tokens, sums.stats) })
 }
 
 fn check(config: &ValueLossConfig) -> Result<(), LossError> {

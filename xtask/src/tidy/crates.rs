@@ -12,7 +12,7 @@ use super::files::SourceFile;
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("marft-topologies", &[]),
     ("marft-torch", &[]),
-    ("marft-algorithms", &[]),
+    ("marft-algorithms", &["marft-torch"]),
     ("marft-agents", &["marft-topologies", "marft-torch"]),
     ("marft-engine", &["marft-agents", "marft-algorithms", "marft-topologies"]),
     ("marft", &["marft-agents", "marft-algorithms", "marft-engine", "marft-topologies", "marft-torch"]),
