@@ -14,5 +14,6 @@ pub mod reward;
 pub mod seed;
 pub mod settings;
 pub mod task;
+pub mod trainer;
 pub mod voice;
 pub mod world;

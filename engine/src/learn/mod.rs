@@ -30,5 +30,6 @@ mod update;
 pub use cohort::{Cohort, Player};
 pub use error::LearnError;
 pub use report::{CriticReport, LearnReport, PolicyReport};
+pub use rescore::reference_of;
 pub use schedule::{LearnState, Learner, LearnerConfig};
 pub use supervised::{Lesson, SupervisedReport};

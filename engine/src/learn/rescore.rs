@@ -10,7 +10,7 @@ use super::gather::Gathered;
 use super::{Cohort, LearnError};
 
 /// The reference policy of a policy: its weights as they were when the stage began.
-pub(super) const fn reference_of(policy: PolicyId) -> PolicyId {
+pub const fn reference_of(policy: PolicyId) -> PolicyId {
     PolicyId(policy.0 | 1 << 31)
 }
 

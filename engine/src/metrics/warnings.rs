@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 /// What a step looked like, as far as warnings need it.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Vitals {
     /// Mean total reward of the sound episodes.
     pub reward: f64,
@@ -28,7 +30,7 @@ pub struct Vitals {
 }
 
 /// A named failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Warning {
     /// Answers have become one and the same whatever the task: every group is uniform and the signal is gone.
@@ -86,7 +88,7 @@ impl Warning {
 }
 
 /// Watches the steps of a run; each failure is named once when it sets in.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Watch {
     first: VecDeque<Vitals>,
     active: std::collections::BTreeSet<Warning>,

@@ -1,0 +1,96 @@
+//! The plan of a run: which step belongs to which stage.
+
+use std::ops::Range;
+
+use super::TrainerError;
+use super::demonstrations::Demonstrations;
+use crate::settings::{RunSettings, Stage};
+
+/// Steps of all stages, one after another, counted from 1.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    stages: Vec<(Stage, Range<u64>)>,
+}
+
+/// Where a step is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Place<'a> {
+    /// The stage.
+    pub stage: &'a Stage,
+    /// Its index.
+    pub index: usize,
+    /// Steps of the stage before this one.
+    pub done: u64,
+    /// Steps of the stage.
+    pub steps: u64,
+}
+
+impl Place<'_> {
+    /// Whether the stage begins with this step.
+    pub const fn begins(&self) -> bool {
+        self.done == 0
+    }
+
+    /// Whether the stage ends with this step.
+    pub const fn ends(&self) -> bool {
+        self.done + 1 == self.steps
+    }
+}
+
+impl Plan {
+    /// Lays the stages out. Demonstrations are counted, since they decide how many steps a supervised stage has.
+    ///
+    /// # Errors
+    /// Demonstrations that cannot be read.
+    pub fn new(settings: &RunSettings) -> Result<Self, TrainerError> {
+        let mut stages = vec![];
+        let mut next = 1;
+        for stage in &settings.stages {
+            let steps = match stage {
+                Stage::Sft(sft) => {
+                    let count = Demonstrations::read(&sft.demonstrations)?.len();
+                    let used = sft.limit.map_or(count, |limit| limit.min(count));
+                    used.div_ceil(sft.batch.max(1)) as u64 * u64::from(sft.epochs)
+                }
+                Stage::Rl(rl) => rl.steps,
+                Stage::Rft(rft) => rft.steps,
+            };
+            stages.push((stage.clone(), next..next + steps));
+            next += steps;
+        }
+        Ok(Self { stages })
+    }
+
+    /// Steps of all stages.
+    pub fn steps(&self) -> u64 {
+        self.stages.last().map_or(0, |(_, range)| range.end - 1)
+    }
+
+    /// The stages with their steps.
+    pub fn stages(&self) -> &[(Stage, Range<u64>)] {
+        &self.stages
+    }
+
+    /// Where step `step` is, counted from 1; `None` beyond the end.
+    pub fn at(&self, step: u64) -> Option<Place<'_>> {
+        let index = self.stages.iter().position(|(_, range)| range.contains(&step))?;
+        let (stage, range) = &self.stages[index];
+        Some(Place { stage, index, done: step - range.start, steps: range.end - range.start })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Rl;
+
+    #[test]
+    fn steps_are_counted_over_all_stages() {
+        let rl = |steps| Stage::Rl(Rl { steps, frozen: vec![] });
+        let plan = Plan { stages: vec![(rl(3), 1..4), (rl(0), 4..4), (rl(2), 4..6)] };
+        assert_eq!(plan.steps(), 5);
+        let place = plan.at(4).unwrap();
+        assert_eq!((place.index, place.done, place.begins(), place.ends()), (2, 0, true, false));
+        assert!(plan.at(3).unwrap().ends() && plan.at(6).is_none());
+    }
+}

@@ -1,0 +1,120 @@
+//! Rollout: a step's tasks to closed episodes, sampled again where an algorithm wants groups that disagree.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use marft_algorithms::loss::{DynamicSampling, Refill};
+
+use super::TrainerError;
+use crate::environment::Environment;
+use crate::episode::EpisodeRecord;
+use crate::seed::Seed;
+use crate::task::Task;
+use crate::world::{Engine, Opening};
+
+/// How often an idle world is looked at for an interrupt.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// What episodes are opened with.
+pub(super) struct Rollout<'a> {
+    /// The world.
+    pub engine: &'a mut Engine,
+    /// Makes an environment for an episode.
+    pub environment: &'a dyn Fn() -> Box<dyn Environment>,
+    /// Most episodes open at a time.
+    pub concurrency: usize,
+    /// The step they belong to.
+    pub step: u64,
+    /// Root of their random numbers.
+    pub seed: Seed,
+    /// Samples of a task.
+    pub samples: u32,
+    /// Temperature of all agents instead of their own.
+    pub temperature: Option<f64>,
+}
+
+impl Rollout<'_> {
+    /// Rolls out `samples` episodes of every task; `first` is the number of the first task in the step.
+    ///
+    /// # Errors
+    /// The world stands still.
+    pub(super) fn run(&mut self, tasks: &[Arc<Task>], first: u64) -> Result<Vec<EpisodeRecord>, TrainerError> {
+        let samples = self.samples;
+        let seed = self.seed;
+        let mut waiting = tasks.iter().zip(first..).flat_map(|(task, number)| {
+            let seed = seed.child("task", number);
+            (0..samples).map(move |sample| (Arc::clone(task), seed.child("episode", u64::from(sample)), sample))
+        });
+        let mut more = true;
+        loop {
+            while more && self.engine.progress().open < self.concurrency {
+                let Some((task, seed, sample)) = waiting.next() else {
+                    more = false;
+                    break;
+                };
+                let (environment, temperature) = ((self.environment)(), self.temperature);
+                self.engine.open(Opening { task, environment, seed, step: self.step, sample, temperature });
+            }
+            if self.engine.progress().open == 0 {
+                return Ok(self.engine.take_closed());
+            }
+            self.engine.tick(PATIENCE)?;
+        }
+    }
+
+    /// Rolls out and, until `rule` has enough groups that disagree, draws further tasks with `draw`. Where the rule gives
+    /// up, what disagrees is returned all the same.
+    ///
+    /// # Errors
+    /// The world stands still, or no more tasks can be drawn.
+    pub(super) fn run_dynamic(
+        &mut self,
+        rule: DynamicSampling,
+        wanted: usize,
+        draw: &mut dyn FnMut(usize) -> Result<Vec<Arc<Task>>, TrainerError>,
+    ) -> Result<Vec<EpisodeRecord>, TrainerError> {
+        let mut all: Vec<EpisodeRecord> = vec![];
+        let (mut missing, mut drawn) = (wanted, 0);
+        for round in 1.. {
+            let tasks = draw(missing)?;
+            all.extend(self.run(&tasks, drawn)?);
+            drawn += tasks.len() as u64;
+            let groups = groups(&all);
+            let metric: Vec<Vec<f64>> = groups.values().map(|group| rewards(&all, group)).collect();
+            let keep = match rule.round(&metric, wanted, round) {
+                Ok(Refill::Generate { missing: more }) => {
+                    missing = more;
+                    continue;
+                }
+                Ok(Refill::Train { groups, .. }) => groups,
+                Err(_) => DynamicSampling::informative(&metric),
+            };
+            let mut kept: Vec<usize> = groups
+                .values()
+                .enumerate()
+                .filter(|(at, _)| keep.contains(at))
+                .flat_map(|(_, group)| group.clone())
+                .collect();
+            kept.sort_unstable();
+            let mut records: Vec<Option<EpisodeRecord>> = all.into_iter().map(Some).collect();
+            return Ok(kept.into_iter().filter_map(|at| records[at].take()).collect());
+        }
+        Ok(all)
+    }
+}
+
+/// Sound episodes by task, in order of first appearance.
+pub(super) fn groups(records: &[EpisodeRecord]) -> BTreeMap<usize, Vec<usize>> {
+    let mut first: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (at, record) in records.iter().enumerate().filter(|(_, record)| record.is_sound()) {
+        let group = *first.entry(&record.task).or_insert(at);
+        groups.entry(group).or_default().push(at);
+    }
+    groups
+}
+
+fn rewards(records: &[EpisodeRecord], group: &[usize]) -> Vec<f64> {
+    group.iter().map(|at| records[*at].reward.as_ref().map_or(0.0, |reward| reward.total)).collect()
+}

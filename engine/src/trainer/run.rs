@@ -1,0 +1,244 @@
+//! The run: a trainer driven to its end, with everything that happens written down.
+
+use std::path::Path;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use super::observer::{Event, Observer, Stop};
+use super::{Bundle, Evaluation, Folder, Measures, StepReport, Trainer, TrainerError};
+use crate::checkpoint::Checkpoints;
+use crate::episode;
+use crate::metrics::{EventWriter, MetricsLog};
+
+/// Why a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// All steps are done.
+    Complete,
+    /// A budget is spent.
+    Budget(&'static str),
+    /// Evaluations no longer improved.
+    EarlyStop,
+    /// It was asked to.
+    Interrupted,
+}
+
+/// A run in its folder.
+#[derive(Debug)]
+pub struct Run {
+    trainer: Trainer,
+    folder: Folder,
+    checkpoints: Checkpoints,
+    metrics: MetricsLog,
+    events: Option<EventWriter>,
+    started: Instant,
+    /// What a resumed run goes on from.
+    resumed: Option<(u64, Vec<String>)>,
+    saved: u64,
+}
+
+impl Run {
+    /// A run of `trainer` in `folder`, from the beginning or, with `resume`, from the newest whole checkpoint.
+    ///
+    /// # Errors
+    /// The folder holds a run already, or is in use, or that run was told otherwise.
+    pub fn open(mut trainer: Trainer, folder: &Path, resume: bool) -> Result<Self, TrainerError> {
+        let folder = Folder::open(folder)?;
+        let bundle = Bundle::of(trainer.settings())?;
+        let checkpoints = Checkpoints::open(folder.checkpoints())?;
+        let mut resumed = None;
+        match folder.bundle()? {
+            Some(_) if !resume => return Err(TrainerError::Occupied(folder.path().to_owned())),
+            Some(earlier) => {
+                let differences = bundle.differences(&earlier);
+                if !differences.is_empty() {
+                    return Err(TrainerError::OtherSettings { folder: folder.path().to_owned(), differences });
+                }
+                if let Some(found) = checkpoints.latest()? {
+                    trainer.restore(&found.folder)?;
+                    let rejected =
+                        found.rejected.iter().map(|one| format!("{}: {}", one.folder.display(), one.reason)).collect();
+                    resumed = Some((found.step, rejected));
+                }
+            }
+            None => {}
+        }
+        let step = trainer.state().step;
+        folder.forget_after(step)?;
+        folder.write_bundle(&bundle)?;
+        let metrics = MetricsLog::after(&folder.path().join("metrics.jsonl"), step)?;
+        let log = trainer.settings().log;
+        let purge = resumed.as_ref().map(|(step, _)| step + 1);
+        let events =
+            log.tensorboard.then(|| EventWriter::create(&folder.path().join("tensorboard"), purge)).transpose()?;
+        Ok(Self { trainer, folder, checkpoints, metrics, events, started: Instant::now(), resumed, saved: step })
+    }
+
+    /// The trainer.
+    pub fn trainer(&self) -> &Trainer {
+        &self.trainer
+    }
+
+    /// The trainer, to be asked for more once the run has ended.
+    pub fn into_trainer(self) -> Trainer {
+        self.trainer
+    }
+
+    /// Runs to the end.
+    ///
+    /// # Errors
+    /// What a step or the disk refuses. The last checkpoint stands.
+    pub fn drive(&mut self, observer: &mut dyn Observer, stop: &Stop) -> Result<End, TrainerError> {
+        if let Some((step, rejected)) = self.resumed.take() {
+            observer.notice(&Event::Resumed { step, rejected });
+        }
+        let eval = self.trainer.settings().eval.clone();
+        if eval.before && self.trainer.state.untrained.is_none() {
+            let found = self.evaluate(observer)?;
+            let mut row = Measures::default();
+            if let Some(found) = &found {
+                put_evaluation(&mut row, found);
+            }
+            self.trainer.state.untrained = found.map(|found| found.clusters);
+            self.write(0, &row)?;
+        }
+        let total = self.trainer.plan().steps();
+        let end = loop {
+            if let Some(end) = self.ended(stop) {
+                break end;
+            }
+            let next = self.trainer.state().step + 1;
+            let Some(place) = self.trainer.plan().at(next) else { break End::Complete };
+            let ends = place.ends();
+            if place.begins() {
+                observer.notice(&Event::Stage { name: place.stage.name(), first: next, steps: place.steps });
+            }
+            let Some(report) = self.trainer.step()? else { break End::Complete };
+            let step = self.trainer.state().step;
+            let mut measures = Measures::of(&report, &self.trainer);
+            self.keep_episodes(step, &report)?;
+            observer.notice(&Event::Step { step, of: total, report: &report, measures: &measures });
+            self.warn(&report, observer);
+            if ends || step == total || (eval.every > 0 && step.is_multiple_of(eval.every)) {
+                let start = Instant::now();
+                if let Some(found) = self.evaluate(observer)? {
+                    put_evaluation(&mut measures, &found);
+                    self.note_best(&found);
+                }
+                measures.set("seconds/evaluation", start.elapsed().as_secs_f64());
+            }
+            self.write(step, &measures)?;
+            let every = self.trainer.settings().checkpoint.every;
+            if every > 0 && step.is_multiple_of(every) {
+                self.save(observer)?;
+            }
+        };
+        if self.saved < self.trainer.state().step {
+            self.save(observer)?;
+        }
+        Ok(end)
+    }
+
+    /// Whether the run ends before its next step.
+    fn ended(&self, stop: &Stop) -> Option<End> {
+        let (state, train) = (self.trainer.state(), &self.trainer.settings().train);
+        let budget = train.budget;
+        let spent = |limit: Option<u64>, used: u64| limit.is_some_and(|limit| used >= limit);
+        if stop.requested() {
+            return Some(End::Interrupted);
+        }
+        if spent(budget.steps, state.step) {
+            return Some(End::Budget("steps"));
+        }
+        if spent(budget.episodes, state.episodes) {
+            return Some(End::Budget("episodes"));
+        }
+        if spent(budget.tokens, state.tokens) {
+            return Some(End::Budget("tokens"));
+        }
+        if budget.seconds.is_some_and(|limit| self.started.elapsed().as_secs_f64() >= limit) {
+            return Some(End::Budget("seconds"));
+        }
+        train.early_stop.filter(|rule| state.since_best >= rule.patience).map(|_| End::EarlyStop)
+    }
+
+    fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<Option<Evaluation>, TrainerError> {
+        let (found, records) = self.trainer.evaluate()?;
+        let step = self.trainer.state().step;
+        if self.trainer.settings().log.episodes {
+            episode::write(&self.folder.evaluation(step), &records)?;
+        }
+        if let Some(found) = &found {
+            observer.notice(&Event::Evaluated(found));
+        }
+        Ok(found)
+    }
+
+    fn note_best(&mut self, found: &Evaluation) {
+        let delta = self.trainer.settings().train.early_stop.map_or(0.0, |rule| rule.min_delta);
+        let state = &mut self.trainer.state;
+        if state.best.is_none_or(|(_, best)| found.score.mean > best + delta) {
+            (state.best, state.since_best) = (Some((found.step, found.score.mean)), 0);
+        } else {
+            state.since_best += 1;
+        }
+    }
+
+    fn keep_episodes(&self, step: u64, report: &StepReport) -> Result<(), TrainerError> {
+        if self.trainer.settings().log.episodes && !report.records.is_empty() {
+            episode::write(&self.folder.episodes(step), &report.records)?;
+        }
+        Ok(())
+    }
+
+    fn warn(&mut self, report: &StepReport, observer: &mut dyn Observer) {
+        let Some(vitals) = report.vitals else { return };
+        let step = self.trainer.state().step;
+        for warning in self.trainer.state.watch.note(vitals) {
+            observer.notice(&Event::Warned { step, warning });
+        }
+    }
+
+    fn write(&mut self, step: u64, measures: &Measures) -> Result<(), TrainerError> {
+        self.metrics.write(step, &measures.0)?;
+        if let Some(events) = &mut self.events {
+            for (name, value) in &measures.0 {
+                if let Some(value) = value.as_f64() {
+                    events.scalar(name, step, value)?;
+                }
+            }
+            events.flush()?;
+        }
+        Ok(())
+    }
+
+    fn save(&mut self, observer: &mut dyn Observer) -> Result<(), TrainerError> {
+        let step = self.trainer.state().step;
+        let folder = self.checkpoints.commit(step, |folder| self.trainer.save(folder))?;
+        self.saved = step;
+        observer.notice(&Event::Saved { folder });
+        let keep = self.trainer.settings().checkpoint.keep;
+        if keep > 0 {
+            let best: Vec<u64> = self.trainer.state().best.iter().map(|(step, _)| *step).collect();
+            self.checkpoints.prune(keep, &best)?;
+        }
+        Ok(())
+    }
+}
+
+fn put_evaluation(measures: &mut Measures, found: &Evaluation) {
+    measures.set("eval/score", found.score.mean);
+    measures.set("eval/low", found.score.low);
+    measures.set("eval/high", found.score.high);
+    measures.set("eval/reward", found.reward);
+    measures.set("eval/faults", found.faults as f64);
+    for (name, value) in &found.terms {
+        measures.set(format!("eval/{name}"), *value);
+    }
+    if let Some(gain) = found.gain {
+        measures.0.insert("eval/gain".to_owned(), Value::from(gain.mean));
+        measures.set("eval/gain/low", gain.low);
+        measures.set("eval/gain/high", gain.high);
+    }
+}
