@@ -21,9 +21,11 @@ mod log;
 mod model;
 mod output;
 mod play;
+mod progress;
 mod report;
 mod score;
 mod team_file;
+mod train;
 
 use output::Output;
 
@@ -31,7 +33,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  the command did what it was asked
   1  it failed, or it found problems in what it was asked to check
-  2  the command line was wrong";
+  2  the command line was wrong
+  130  it was interrupted, and saved what it had";
 
 /// Train teams of LLM agents by reinforcement learning
 #[derive(Debug, Parser)]
@@ -53,6 +56,7 @@ enum Command {
     Model(model::Args),
     Play(play::Args),
     Score(score::Args),
+    Train(train::Args),
 }
 
 impl Command {
@@ -66,6 +70,7 @@ impl Command {
             Self::Model(args) => args.run(output),
             Self::Play(args) => args.run(output),
             Self::Score(args) => args.run(output),
+            Self::Train(args) => args.run(output),
         }
     }
 }
@@ -77,6 +82,8 @@ enum Exit {
     Success,
     /// It did, and what it looked at has problems, which it has already told.
     Problems,
+    /// It was asked to stop, and did.
+    Interrupted,
 }
 
 /// Reads the command line, runs the command and turns the way it came out into an exit code.
@@ -92,6 +99,7 @@ pub(crate) fn main() -> ExitCode {
     match result {
         Ok(Exit::Success) => ExitCode::SUCCESS,
         Ok(Exit::Problems) => ExitCode::from(1),
+        Ok(Exit::Interrupted) => ExitCode::from(130),
         // `marft … | head` has read all it wanted.
         Err(_) if output.reader_left() => ExitCode::SUCCESS,
         Err(report) => {

@@ -1,6 +1,6 @@
 //! `marft model`: fetch models, list those at hand, look at one.
 
-use marft::agents::pretrained::{CATALOGUE, Entry, Location, PretrainedError, Store};
+use marft::agents::pretrained::{CATALOGUE, Entry, Hub, HubError, Location, PretrainedError, Store};
 use marft::agents::text::Text;
 use miette::{Diagnostic, IntoDiagnostic as _};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ pub(super) struct Args {
 enum What {
     /// Fetch a model into the cache, unless it is there
     Pull {
-        /// An alias; `marft model list` names them
+        /// An alias (`marft model list` names them), or ORG/NAME on the model hub
         name: String,
     },
     /// List the models that have an alias and those in the cache
@@ -59,11 +59,9 @@ struct CannotOpen {
 /// Turns a failure into a report on the model `name`.
 pub(super) fn cannot_open(name: &str, source: PretrainedError) -> miette::Report {
     let help = match &source {
-        PretrainedError::NotInstalled { name } if Entry::named(name).is_some() => {
-            Some(format!("run `marft model pull {name}`"))
-        }
-        PretrainedError::NotInstalled { .. } => {
-            Some("give the path of a local folder with `config.json` and the weights".to_owned())
+        PretrainedError::NotInstalled { name } => Some(format!("run `marft model pull {name}`")),
+        PretrainedError::Hub { source: HubError::Unreachable { .. } | HubError::Offline, .. } => {
+            Some("a local folder with `config.json` and the weights works as well: give its path".to_owned())
         }
         PretrainedError::Unknown { .. } => Some("`marft model list` names those at hand".to_owned()),
         PretrainedError::Hash { .. } => Some("what was fetched has been removed; pull again".to_owned()),
@@ -89,9 +87,10 @@ impl Args {
 }
 
 fn pull(name: &str, output: &mut Output) -> miette::Result<()> {
+    let mut note = |step: &str| tracing::info!("{step}");
     let pulled = Store::user().and_then(|store| match Entry::named(name) {
-        Some(entry) => store.pull(entry, &mut |step| tracing::info!("{step}")),
-        None => Err(PretrainedError::Unknown { name: name.to_owned() }),
+        Some(entry) => store.pull(entry, &mut note),
+        None => store.pull_hub(name, &Hub::from_env(), &mut note),
     });
     let folder = pulled.map_err(|error| cannot_open(name, error))?;
     output.text(&format!("{}\n", folder.display()))

@@ -1,0 +1,155 @@
+//! How a run shows itself: a bar with the latest numbers on a terminal, plain lines otherwise. Both go to stderr.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use marft::engine::trainer::{Evaluation, Event, Measures, Observer, StepReport};
+
+/// Shows a run.
+#[derive(Debug)]
+pub(super) struct Progress {
+    bar: Option<ProgressBar>,
+    stage: &'static str,
+    started: Instant,
+    /// Steps that were done before this process.
+    before: u64,
+    /// Scores of the evaluations so far, for the curve at the end.
+    pub(super) scores: Vec<(u64, f64)>,
+}
+
+impl Progress {
+    /// A bar where stderr is a terminal.
+    pub(super) fn new() -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            if let Ok(style) = ProgressStyle::with_template("{prefix} {wide_bar:.cyan/dim} {pos}/{len}  {msg}") {
+                bar.set_style(style.progress_chars("━╸─"));
+            }
+            bar
+        });
+        Self { bar, stage: "", started: Instant::now(), before: 0, scores: vec![] }
+    }
+
+    /// Says a line without tearing the bar.
+    pub(super) fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            // nobody is left to be told when stderr fails
+            None => drop(writeln!(std::io::stderr(), "{text}")),
+        }
+    }
+
+    /// Takes the bar away.
+    pub(super) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn step(&mut self, step: u64, of: u64, report: &StepReport, measures: &Measures) {
+        let numbers = numbers(report, measures);
+        let done = step - self.before;
+        let each = self.started.elapsed().checked_div(u32::try_from(done.max(1)).unwrap_or(u32::MAX));
+        let left = each.unwrap_or_default().saturating_mul(u32::try_from(of - step).unwrap_or(u32::MAX));
+        match &self.bar {
+            Some(bar) => {
+                bar.set_length(of);
+                bar.set_position(step);
+                bar.set_message(format!("{numbers}  {} left", clock(left)));
+            }
+            None => self.line(&format!("step {step}/{of} {}  {numbers}  {} left", self.stage, clock(left))),
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn notice(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Resumed { step, rejected } => {
+                self.before = *step;
+                for reason in rejected {
+                    self.line(&format!("warning: passed over a damaged checkpoint: {reason}"));
+                }
+                self.line(&format!("going on after step {step}"));
+            }
+            Event::Stage { name, first, steps } => {
+                self.stage = name;
+                if let Some(bar) = &self.bar {
+                    bar.set_prefix((*name).to_owned());
+                }
+                self.line(&format!("stage {name}: steps {first} to {}", first + steps - 1));
+            }
+            Event::Step { step, of, report, measures } => self.step(*step, *of, report, measures),
+            Event::Evaluated(found) => {
+                self.scores.push((found.step, found.score.mean));
+                self.line(&evaluation(found));
+            }
+            Event::Warned { step, warning } => self.line(&format!("warning: step {step}: {}", warning.message())),
+            _ => {}
+        }
+    }
+}
+
+/// An evaluation in one line.
+pub(super) fn evaluation(found: &Evaluation) -> String {
+    let score = &found.score;
+    let mut line = format!(
+        "held out after step {}: {:.3} [{:.3}, {:.3}] on {} episodes of {} clusters",
+        found.step, score.mean, score.low, score.high, score.observations, score.clusters
+    );
+    if let Some(gain) = &found.gain {
+        line += &format!("; {:+.3} [{:+.3}, {:+.3}] against the untrained team", gain.mean, gain.low, gain.high);
+    }
+    if found.faults > 0 {
+        line += &format!("; {} episodes broke", found.faults);
+    }
+    line
+}
+
+/// The numbers of a step that matter while one watches.
+fn numbers(report: &StepReport, measures: &Measures) -> String {
+    let mut parts = vec![];
+    if !report.records.is_empty() {
+        parts.push(format!("reward {:.3}", measures.get("reward/total").unwrap_or_default()));
+    }
+    if let Some(learnt) = &report.learnt {
+        let mean = |of: fn(&marft::engine::learn::PolicyReport) -> f64| {
+            learnt.policies.values().map(of).sum::<f64>() / learnt.policies.len().max(1) as f64
+        };
+        parts.push(format!("kl {:.4}", mean(|policy| policy.approx_kl)));
+        parts.push(format!("entropy {:.2}", mean(|policy| policy.entropy)));
+    }
+    if let Some(taught) = report.taught.as_ref().filter(|taught| !taught.loss.is_empty()) {
+        let mean = taught.loss.values().sum::<f64>() / taught.loss.len() as f64;
+        parts.push(format!("loss {mean:.3}"));
+    }
+    let tokens = measures.get("tokens").or_else(|| measures.get("rows")).unwrap_or_default();
+    let seconds = (report.rollout + report.learning).as_secs_f64();
+    if seconds > 0.0 {
+        parts.push(format!("{:.0} tokens/s", tokens / seconds));
+    }
+    parts.join("  ")
+}
+
+/// A time that people can read.
+fn clock(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_read_well() {
+        for (seconds, text) in [(7, "7s"), (61, "1m01s"), (7322, "2h02m")] {
+            assert_eq!(clock(Duration::from_secs(seconds)), text);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! `marft train`: a run file to trained adapters.
+
+use std::path::{Path, PathBuf};
+
+use marft::engine::metrics::sparkline;
+use marft::engine::settings::Registry;
+use marft::engine::settings::file::{Loaded, load};
+use marft::engine::trainer::{DryRun, End, Run, Stop, Trainer, TrainerError};
+use miette::{IntoDiagnostic as _, WrapErr as _};
+
+use super::progress::Progress;
+use super::{Exit, Output};
+
+/// Train a team as a run file says
+///
+/// Adapters land in DIR/checkpoints/STEP/POLICY in PEFT format, numbers in DIR/metrics.jsonl. Ctrl-C finishes the step,
+/// saves and exits with 130; `--resume` goes on from the newest whole checkpoint, with the same numbers.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The run file
+    run: PathBuf,
+    /// Folder of the run [default: runs/NAME]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with the run in the folder
+    #[arg(long)]
+    resume: bool,
+    /// Change a setting, such as `train.steps=50`; may be repeated
+    #[arg(long, value_name = "PATH=VALUE", value_parser = assignment)]
+    set: Vec<(String, String)>,
+    /// Say what the run would do and need, and stop
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Reads `path=value`.
+pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
+    let (path, value) = text.split_once('=').ok_or_else(|| "expected PATH=VALUE, such as train.steps=50".to_owned())?;
+    Ok((path.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// Reads a run file; tells all its problems, and returns `None`, where it has some.
+pub(super) fn read(run: &Path, set: &[(String, String)]) -> Option<Loaded> {
+    match load(run, set) {
+        Ok(loaded) => {
+            for warning in &loaded.warnings {
+                eprintln!("warning: {warning}");
+            }
+            Some(loaded)
+        }
+        Err(report) => {
+            let count = report.problems().len();
+            let plural = if count == 1 { "" } else { "s" };
+            eprint!("{}{}: {count} problem{plural}\n", report.render(color(), 100), run.display());
+            None
+        }
+    }
+}
+
+/// Whether colours are welcome on stderr.
+fn color() -> bool {
+    use std::io::IsTerminal as _;
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
+}
+
+impl Args {
+    pub(super) fn run(self, output: &mut Output) -> miette::Result<Exit> {
+        let Some(loaded) = read(&self.run, &self.set) else { return Ok(Exit::Problems) };
+        if self.dry_run {
+            let plan = DryRun::new(&loaded.settings, &loaded.team).map_err(tell)?;
+            output.text(&describe(&plan)?)?;
+            return Ok(Exit::Success);
+        }
+        let folder = self.out.clone().unwrap_or_else(|| loaded.settings.folder());
+        let stop = Stop::default();
+        watch_interrupts(&stop)?;
+        let trainer = Trainer::new(loaded, Registry::default()).map_err(tell)?;
+        let mut run = Run::open(trainer, &folder, self.resume).map_err(tell)?;
+        let mut progress = Progress::new();
+        let end = run.drive(&mut progress, &stop);
+        progress.finish();
+        let end = end.map_err(tell)?;
+        output.text(&summary(end, &folder, run.trainer(), &progress.scores))?;
+        Ok(if end == End::Interrupted { Exit::Interrupted } else { Exit::Success })
+    }
+}
+
+/// The first Ctrl-C asks the run to stop after its step; the second ends the process.
+pub(super) fn watch_interrupts(stop: &Stop) -> miette::Result<()> {
+    let stop = stop.clone();
+    ctrlc::set_handler(move || {
+        if stop.requested() {
+            std::process::exit(130);
+        }
+        stop.request();
+        eprintln!("stopping after this step; Ctrl-C again to stop at once, without saving");
+    })
+    .into_diagnostic()
+    .wrap_err("cannot watch for Ctrl-C")
+}
+
+pub(super) fn tell(error: TrainerError) -> miette::Report {
+    let text = error.to_string();
+    // an error that says what helps says it after `hint:`
+    match text.split_once("; hint: ") {
+        Some((what, hint)) => miette::miette!(help = hint.to_owned(), "{what}"),
+        None => miette::Report::msg(text),
+    }
+}
+
+fn summary(end: End, folder: &Path, trainer: &Trainer, scores: &[(u64, f64)]) -> String {
+    let state = trainer.state();
+    let how = match end {
+        End::Complete => "complete".to_owned(),
+        End::Budget(which) => format!("budget of {which} spent"),
+        End::EarlyStop => "no more progress".to_owned(),
+        End::Interrupted => "interrupted".to_owned(),
+    };
+    let mut text = format!("{how} after step {} of {}\n", state.step, trainer.plan().steps());
+    if let (Some(first), Some(last)) = (scores.first(), scores.last()) {
+        let values: Vec<f64> = scores.iter().map(|(_, score)| *score).collect();
+        text += &format!("held out: {:.3} → {:.3}  {}\n", first.1, last.1, sparkline(&values, 40));
+    }
+    text += &format!("adapters: {}\n", folder.join("checkpoints").join(state.step.to_string()).display());
+    text
+}
+
+fn describe(plan: &DryRun) -> miette::Result<String> {
+    let mut text = serde_json::to_string_pretty(&plan.settings).into_diagnostic()? + "\n\n";
+    for (name, first, steps) in &plan.stages {
+        text += &format!("stage {name}: {steps} steps from step {first}\n");
+    }
+    for (agent, weights) in &plan.learners {
+        text += &format!("agent {agent} learns as {weights}\n");
+    }
+    text += &format!("{} tasks to train on, {} held out\n", plan.tasks.0, plan.tasks.1);
+    text += &format!(
+        "{} episodes a step, each of at most {} calls and {} tokens\n\n{}\n",
+        plan.episodes_per_step, plan.calls_per_episode, plan.tokens_per_episode, plan.memory
+    );
+    if let Some(available) = plan.available {
+        text += &format!("{:<16}{:>10.1} GiB\n", "available", available as f64 / f64::from(1 << 30));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn assignments_are_split_at_the_first_sign() {
+        assert_eq!(assignment("a.b = c=d"), Ok(("a.b".to_owned(), "c=d".to_owned())));
+        assert!(assignment("train.steps").is_err());
+    }
+}
