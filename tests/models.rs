@@ -1,8 +1,13 @@
 //! `marft model` and `marft score`, with random models and a broken one.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
+use marft::agents::generate::PolicyId;
+use marft::agents::lora::{LoraConfig, Targets};
+use marft::agents::model::{Decoder, Placement, random};
+use marft::agents::train::{LossFn, OptimizerConfig, PassOptions, PolicySpec, PolicyTable, TrainSequence};
 use serde_json::Value;
 
 use crate::program::{Run, marft};
@@ -77,4 +82,65 @@ fn list_and_show_answer_in_json() {
     let run = Run::of(&mut marft(["model", "show", "random:smollm2-135m", "--format", "json"]));
     let shown: Value = serde_json::from_str(run.stdout()).unwrap();
     assert_eq!((&shown["parameters"], &shown["architecture"]), (&134_515_008.into(), &"llama".into()), "{run}");
+}
+
+/// Scores of the tiny model, with the adapter in a folder or without.
+fn scores(adapter: Option<&Path>, dtype: &str) -> Vec<f32> {
+    let mut command = marft(["score", "--model", TINY, "--dtype", dtype]);
+    if let Some(folder) = adapter {
+        command.arg("--adapter").arg(folder);
+    }
+    let run = fed(&mut command, "{\"tokens\": [5, 9, 250, 17, 3, 88]}\n");
+    assert_eq!((run.code(), run.stderr()), (Some(0), ""), "{run}");
+    let line: Value = serde_json::from_str(run.stdout()).unwrap();
+    serde_json::from_value(line["logprobs"].clone()).unwrap()
+}
+
+#[test]
+fn score_reads_the_adapter_that_training_has_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let (fresh, trained) = (folder.path().join("fresh"), folder.path().join("trained"));
+    let (config, seed) = random::parse(TINY).unwrap();
+    let mut decoder = Decoder::load(&config, &random::RandomSource::new(&config, seed), Placement::EXACT).unwrap();
+    let mut table = PolicyTable::default();
+    let lora = LoraConfig { rank: 4, targets: Targets::AllLinear, ..LoraConfig::default() };
+    let optimizer = Some(OptimizerConfig { lr: 1e-2, ..OptimizerConfig::default() });
+    table.add(PolicyId(0), &PolicySpec::Lora { lora, optimizer, seed: 1 }, &mut decoder).unwrap();
+    table.save(PolicyId(0), &fresh, Some(TINY)).unwrap();
+    let sequence = TrainSequence::from_token(PolicyId(0), vec![5, 9, 250, 17, 3, 88], 1);
+    for _ in 0..3 {
+        let likelier: LossFn = Box::new(|outputs| Ok(-outputs.logprobs.sum(tch::Kind::Float)));
+        table.accumulate(&decoder, std::slice::from_ref(&sequence), PassOptions::default(), likelier).unwrap();
+        table.update(PolicyId(0)).unwrap();
+    }
+    table.save(PolicyId(0), &trained, Some(TINY)).unwrap();
+    let want = table.score(&decoder, &[sequence], PassOptions::default()).unwrap().remove(0).logprobs;
+
+    let base = scores(None, "f32");
+    assert_eq!(scores(Some(&fresh), "f32"), base, "a fresh adapter is its base");
+    let got = scores(Some(&trained), "f32");
+    assert!(got.iter().sum::<f32>() > base.iter().sum::<f32>() + 1.0, "{got:?} {base:?}");
+    assert!(got.iter().zip(&want).all(|(got, want)| (got - want).abs() < 1e-5), "{got:?} {want:?}");
+    let narrow = scores(Some(&trained), "bf16");
+    assert!(narrow.iter().zip(&want).all(|(got, want)| (got - want).abs() < 0.2), "{narrow:?} {want:?}");
+}
+
+#[test]
+fn an_adapter_that_does_not_fit_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = fed(marft(["score", "--model", TINY]).arg("--adapter").arg(folder.path()), "");
+    assert!(run.code() == Some(1) && run.stderr().contains("adapter_config.json"), "{run}");
+}
+
+#[test]
+fn a_hub_that_cannot_be_reached_is_an_error_with_a_hint() {
+    let cache = tempfile::tempdir().unwrap();
+    let mut pull = marft(["model", "pull", "an-org/a-model"]);
+    // Nobody listens on port 9 of this machine.
+    let run = Run::of(pull.env("XDG_CACHE_HOME", cache.path()).env("HF_ENDPOINT", "http://127.0.0.1:9").env_remove("HF_HUB_OFFLINE"));
+    assert_eq!(run.code(), Some(1), "{run}");
+    assert!(run.stderr().contains("`http://127.0.0.1:9` cannot be reached"), "{run}");
+    assert!(run.stderr().contains("hint: a local folder"), "{run}");
+    let run = Run::of(pull.env("HF_HUB_OFFLINE", "1"));
+    assert!(run.code() == Some(1) && run.stderr().contains("HF_HUB_OFFLINE is set"), "{run}");
 }

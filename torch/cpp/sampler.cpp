@@ -28,6 +28,8 @@ struct Wish {
   int64_t top_k, edits;
   const int32_t* edit_ids;
   const uint8_t* edit_kinds;
+  const uint32_t* mask;  // a bit for each id that may be drawn; ids beyond its words may not
+  int64_t mask_words;    // 0: any id may be drawn
 };
 
 struct Candidate {
@@ -171,7 +173,7 @@ extern "C" {
 // What a row asks for, as Rust lays it out.
 struct MarftDrawRequest {
   float temperature, uniform, top_p, min_p, repetition, presence;
-  int64_t row, top_k, edits_begin, edits_end;
+  int64_t row, top_k, edits_begin, edits_end, mask_begin, mask_end;
 };
 
 struct MarftDraw {
@@ -180,9 +182,10 @@ struct MarftDraw {
 };
 
 // logits [rows, vocabulary] f32 or bf16 on the CPU. Request i draws from row requests[i].row, so several may share one. Its
-// edits are edit_ids/edit_kinds[edits_begin .. edits_end], distinct ids. draws[i].id is −1 where the row is not finite.
+// edits are edit_ids/edit_kinds[edits_begin .. edits_end], distinct ids, and its mask is masks[mask_begin .. mask_end], empty for
+// none. draws[i].id is −1 where the row is not finite or nothing may be drawn.
 int marft_draw(Handle logits, const MarftDrawRequest* requests, size_t count, const int32_t* edit_ids, const uint8_t* edit_kinds,
-               size_t edits, MarftDraw* draws) {
+               size_t edits, const uint32_t* masks, size_t mask_words, MarftDraw* draws) {
   return guarded([&] {
     const auto kind = logits->scalar_type();
     TORCH_CHECK(logits->device().is_cpu() && logits->dim() == 2 && logits->size(1) > 0, "logits are a CPU matrix");
@@ -194,6 +197,7 @@ int marft_draw(Handle logits, const MarftDrawRequest* requests, size_t count, co
       TORCH_CHECK(r.row >= 0 && r.row < logits->size(0), "request ", i, " draws from row ", r.row, " of ", logits->size(0));
       TORCH_CHECK(r.temperature >= 0.0f && r.uniform >= 0.0f && r.uniform < 1.0f && r.top_p > 0.0f && r.top_k >= 0, "request ", i, " is out of range");
       TORCH_CHECK(0 <= r.edits_begin && r.edits_begin <= r.edits_end && static_cast<size_t>(r.edits_end) <= edits, "edits of request ", i);
+      TORCH_CHECK(0 <= r.mask_begin && r.mask_begin <= r.mask_end && static_cast<size_t>(r.mask_end) <= mask_words, "mask of request ", i);
     }
     for (size_t i = 0; i < edits; ++i) TORCH_CHECK(edit_ids[i] >= 0 && edit_ids[i] < n, "edit of id ", edit_ids[i]);
 
@@ -207,7 +211,7 @@ int marft_draw(Handle logits, const MarftDrawRequest* requests, size_t count, co
       for (int64_t i = begin; i < end; ++i) {
         const auto& r = requests[i];
         Wish wish{r.temperature, r.uniform, r.top_p, r.min_p, r.repetition, r.presence, r.top_k, r.edits_end - r.edits_begin,
-                  edit_ids + r.edits_begin, edit_kinds + r.edits_begin};
+                  edit_ids + r.edits_begin, edit_kinds + r.edits_begin, masks + r.mask_begin, r.mask_end - r.mask_begin};
         Draw draw{0.0f, 0.0f, 0.0f, -1};
         draw_row(base + r.row * stride, n, wish, &candidates, scratch.data(), &draw);
         draws[i] = {draw.logprob, draw.logprob_one, draw.entropy, draw.id};

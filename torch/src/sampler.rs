@@ -18,6 +18,8 @@ unsafe extern "C" {
         edit_ids: *const i32,
         edit_kinds: *const u8,
         edits: usize,
+        masks: *const u32,
+        mask_words: usize,
         draws: *mut Draw,
     ) -> c_int;
 }
@@ -66,6 +68,8 @@ pub struct DrawRequest {
     pub top_k: i64,
     edits_begin: i64,
     edits_end: i64,
+    mask_begin: i64,
+    mask_end: i64,
 }
 
 impl DrawRequest {
@@ -82,6 +86,8 @@ impl DrawRequest {
             top_k: 0,
             edits_begin: 0,
             edits_end: 0,
+            mask_begin: 0,
+            mask_end: 0,
         }
     }
 }
@@ -106,6 +112,7 @@ pub struct Draws {
     requests: Vec<DrawRequest>,
     edit_ids: Vec<i32>,
     edit_kinds: Vec<u8>,
+    masks: Vec<u32>,
 }
 
 impl Draws {
@@ -118,6 +125,16 @@ impl Draws {
         }
         request.edits_end = self.edit_ids.len() as i64;
         self.requests.push(request);
+    }
+
+    /// Suppresses, in the draw added last, every id whose bit is not set in `mask`: id i is bit i % 32 of word i / 32, and ids
+    /// beyond its words are suppressed too. An empty mask changes nothing.
+    pub fn restrict(&mut self, mask: &[u32]) {
+        if let Some(request) = self.requests.last_mut() {
+            request.mask_begin = self.masks.len() as i64;
+            self.masks.extend_from_slice(mask);
+            request.mask_end = self.masks.len() as i64;
+        }
     }
 
     /// Performs every draw on `logits` [rows, vocabulary] (f32 or bf16, on the CPU), in the order they were added. Fails on a
@@ -134,6 +151,8 @@ impl Draws {
                 self.edit_ids.as_ptr(),
                 self.edit_kinds.as_ptr(),
                 self.edit_ids.len(),
+                self.masks.as_ptr(),
+                self.masks.len(),
                 draws.as_mut_ptr(),
             )
         };
@@ -258,6 +277,50 @@ mod tests {
         let draw = draw_one(&logits, DrawRequest::new(0, 0.0, 0.9), &[]);
         assert_eq!((draw.id, draw.logprob), (1, 0.0));
         assert_eq!(draw_one(&logits, DrawRequest::new(0, 0.0, 0.9), &[(1, Edit::SUPPRESSED)]).id, 2);
+    }
+
+    #[test]
+    fn a_mask_is_as_many_suppressed_ids() {
+        for n in [49, 512, 1000] {
+            let logits = row(n, 0.4).to_kind(Kind::Float).view([1, n]);
+            // Every third id, up to where the mask ends; nothing beyond.
+            for words in [1, 2, 40] {
+                let mask: Vec<u32> = (0..words * 32)
+                    .step_by(32)
+                    .map(|w| (0..32).filter(|b| (w + b) % 3 == 0).map(|b| 1 << b).sum())
+                    .collect();
+                let banned: Vec<(u32, Edit)> = (0..n as u32)
+                    .filter(|id| id % 3 != 0 || *id >= words * 32)
+                    .map(|id| (id, Edit::SUPPRESSED))
+                    .collect();
+                for (request, _) in cases() {
+                    for uniform in [0.0, 0.4, 0.999] {
+                        let request = DrawRequest { uniform, ..request };
+                        let mut draws = Draws::default();
+                        draws.push(request, []);
+                        draws.restrict(&mask);
+                        assert_eq!(
+                            draws.draw(&logits).unwrap()[0],
+                            draw_one(&logits, request, &banned),
+                            "{n} {words} {request:?}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_mask_of_nothing_draws_nothing_and_binds_its_own_draw_only() {
+        let logits = row(40, 0.1).to_kind(Kind::Float).view([1, 40]);
+        let mut draws = Draws::default();
+        let request = DrawRequest::new(0, 1.0, 0.3);
+        draws.push(request, []);
+        draws.restrict(&[0, 0]);
+        draws.push(request, []);
+        let drawn = draws.draw(&logits).unwrap();
+        assert_eq!(drawn[0].id, -1);
+        assert_eq!(drawn[1], draw_one(&logits, request, &[]));
     }
 
     /// χ² over 40 ids at 20,000 evenly spread uniforms: the draw must follow the distribution, truncated or not.

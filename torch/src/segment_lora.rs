@@ -1,14 +1,15 @@
-//! The low-rank parts of a batch in which runs of rows take different adapters, without gradients, on the CPU.
+//! The low-rank parts of a batch in which runs of rows take different adapters, without gradients.
 //!
 //! This is what makes many adapters in one batch of generation cheap; training records gradients through
-//! `lora_linear` instead.
+//! `lora_linear` instead. On the CPU it is one kernel; elsewhere it is libtorch's own products, a pair for each run and block.
 
 use std::ffi::c_int;
 
-use tch::Tensor;
+use tch::{Device, TchError, Tensor};
 
-use crate::error::{Handle, Result, check, handle};
+use crate::error::{Error, Handle, Result, check, handle};
 use crate::lora_linear::Block;
+use crate::runtime::GradMode;
 
 /// [`Factors`] as C++ reads it.
 #[repr(C)]
@@ -46,6 +47,9 @@ pub struct Factors<'a> {
 /// Adds to `out` \[n, out\], in place, what each run's adapter makes of its rows of `x` \[n, in\]. Runs are in order and apart;
 /// rows outside of them stay as they are. A row's result is the same bits whatever rows stand beside it.
 pub fn add_segments(out: &mut Tensor, x: &Tensor, factors: &[Factors<'_>]) -> Result<()> {
+    if out.device() != Device::Cpu {
+        return add_products(out, x, factors);
+    }
     let raw: Vec<RawFactors> = factors
         .iter()
         .map(|f| RawFactors {
@@ -63,10 +67,31 @@ pub fn add_segments(out: &mut Tensor, x: &Tensor, factors: &[Factors<'_>]) -> Re
     check(unsafe { marft_segment_lora(handle(out), handle(x), raw.as_ptr(), raw.len()) }, "segment_lora")
 }
 
+/// [`add_segments`] by products of libtorch, on any device.
+fn add_products(out: &Tensor, x: &Tensor, factors: &[Factors<'_>]) -> Result<()> {
+    let _off = GradMode::off();
+    let run = |f: &Factors<'_>| -> std::result::Result<(), TchError> {
+        let (start, length, rank) = (f.start as i64, f.length as i64, f.rank as i64);
+        let low = x.f_narrow(0, start, length)?.f_matmul(&f.down.f_tr()?)?;
+        let mut column = 0;
+        for (index, &[first, width]) in (0..).zip(f.blocks) {
+            let up = f.up.f_narrow(1, column, width)?;
+            let mut target = out.f_narrow(0, start, length)?.f_narrow(1, first, width)?;
+            let _ = target.f_add_(&low.f_narrow(1, index * rank, rank)?.f_matmul(&up)?)?;
+            column += width;
+        }
+        Ok(())
+    };
+    factors.iter().try_for_each(run).map_err(|error| Error {
+        operation: "segment_lora",
+        message: error.to_string().lines().next().unwrap_or_default().to_owned(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::{Device, Kind};
+    use tch::Kind;
 
     fn random(shape: [i64; 2], seed: i64, kind: Kind) -> Tensor {
         tch::manual_seed(seed);
@@ -96,6 +121,8 @@ mod tests {
                 .collect();
             let mut got = base.copy();
             add_segments(&mut got, &x, &factors).unwrap();
+            let products = base.copy();
+            add_products(&products, &x, &factors).unwrap();
 
             let want = base.to_kind(Kind::Float);
             for (run, (down, up)) in runs.iter().zip(downs.iter().zip(&ups)) {
@@ -109,8 +136,10 @@ mod tests {
                     column += block[1];
                 }
             }
-            let error = (got.to_kind(Kind::Float) - want).abs().max().double_value(&[]);
-            assert!(error < tolerance, "{kind:?} {error}");
+            for (way, got) in [("kernel", got), ("products", products)] {
+                let error = (got.to_kind(Kind::Float) - &want).abs().max().double_value(&[]);
+                assert!(error < tolerance, "{way} {kind:?} {error}");
+            }
         }
     }
 

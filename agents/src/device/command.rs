@@ -15,7 +15,7 @@ use crate::generate::{GenerateEvent, GenerateRequest, PolicyId, RequestId};
 
 /// One command.
 pub(crate) enum Command<P> {
-    Generate(Submission),
+    Generate(Box<Submission>),
     Job(Job<P>),
     /// Ends every request and the thread.
     Shutdown,

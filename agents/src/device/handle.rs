@@ -129,7 +129,7 @@ impl<P: 'static> DeviceHandle<P> {
         let id = RequestId(self.next.fetch_add(1, Ordering::Relaxed));
         let cancelled = Arc::new(AtomicBool::new(false));
         let ticket = Ticket { id, cancelled: Arc::clone(&cancelled) };
-        (ticket, Command::Generate(Submission { id, request, replies: replies.clone(), cancelled }))
+        (ticket, Command::Generate(Box::new(Submission { id, request, replies: replies.clone(), cancelled })))
     }
 
     /// Runs `work` on the device thread, once the generations it cannot run beside are done, and waits for what it returns.

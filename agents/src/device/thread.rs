@@ -140,7 +140,7 @@ impl<P: Policies> Loop<P> {
                 self.queue.try_recv()
             };
             match command {
-                Ok(Command::Generate(submission)) => self.take_on(submission),
+                Ok(Command::Generate(submission)) => self.take_on(*submission),
                 Ok(Command::Job(job)) => self.deferred = Some(job),
                 Ok(Command::Shutdown) => return false,
                 Err(TryRecvError::Empty) => return true,

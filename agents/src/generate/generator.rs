@@ -101,7 +101,7 @@ impl Generator {
         let version = policies.version(policy).ok_or(GenerateError::UnknownPolicy(policy))?;
         self.check(&request)?;
         let variant = Variant { policy, version };
-        self.waiting.push_back(Sequence::new(id, request, variant, &self.tokens));
+        self.waiting.push_back(Sequence::new(id, request, variant, &self.tokens)?);
         Ok(())
     }
 
@@ -308,7 +308,7 @@ impl Generator {
         if sequence.request.stream {
             events.push((sequence.id, GenerateEvent::Token(token)));
         }
-        sequence.push(token, context).map(Ok)
+        sequence.push(token, context)
     }
 
     /// Sends a sequence's last event and lets go of its blocks; its full blocks are remembered for the next turn of the agent.

@@ -15,6 +15,7 @@
 mod admission;
 pub mod bench;
 mod generator;
+mod guide;
 pub mod kv;
 mod pass;
 pub mod policies;

@@ -89,6 +89,7 @@ fn draw_tile(logits: &Tensor, tile: &[&Sequence]) -> Result<Vec<Vec<Draw>>, marf
         for member in std::iter::once(sequence).chain(&sequence.followers) {
             let (request, edits) = member.draw(row);
             wishes.push(request, edits);
+            wishes.restrict(member.mask());
         }
     }
     let mut drawn = wishes.draw(logits)?.into_iter();

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::sampling::Sampling;
 
 /// Names one policy (a base with its adapter) on a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PolicyId(pub u32);
 
@@ -72,7 +72,8 @@ pub struct SampledToken {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
-    /// The policy chose this stop id, for instance its end of turn. It is the last of the ids.
+    /// The policy chose this stop id, for instance its end of turn, or the id that ends a constrained answer. It is the last
+    /// of the ids.
     StopId(u32),
     /// The text of the ids contains the stop string with this index. The token that completed it is the last of the ids.
     StopString(u32),
@@ -163,6 +164,12 @@ pub enum GenerateError {
         value: String,
         /// What it may be.
         expected: &'static str,
+    },
+    /// The answer cannot be held to the form that was asked for, or not any further.
+    #[error("the answer cannot be constrained: {reason}")]
+    Constraint {
+        /// Why.
+        reason: String,
     },
     /// Every token is suppressed.
     #[error("every token of the vocabulary is suppressed")]

@@ -1,12 +1,13 @@
 //! How a token is chosen from the logits, and when to stop choosing.
 //!
-//! The order of operations is fixed, since log-probabilities depend on it: repetition and presence penalties, suppressed ids,
-//! temperature, then min-p, top-k and top-p on the distribution that is left. It is the order of vLLM, so a number tuned
+//! The order of operations is fixed, since log-probabilities depend on it: repetition and presence penalties, suppressed ids and
+//! ids that a constraint forbids, temperature, then min-p, top-k and top-p on the distribution that is left. It is the order of vLLM, so a number tuned
 //! there means the same here.
 
 use serde::{Deserialize, Serialize};
 
 use super::request::GenerateError;
+use crate::parse::Form;
 
 /// Parameters of sampling; the default samples the model's own distribution, which is what policy gradients want.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub struct Sampling {
     pub presence_penalty: f32,
     /// Ids that are never sampled.
     pub suppressed: Vec<u32>,
+    /// The form that the answer must have: ids that cannot lead to it are never sampled, and it can end only where it is
+    /// complete. An answer that is cut short, by a limit or a stop string, need not have it.
+    pub constraint: Option<Form>,
     /// Strings whose appearance in the answer ends it.
     pub stop: Vec<String>,
     /// Ids that end the answer: the model's ends of turn and of text.
@@ -44,6 +48,7 @@ impl Default for Sampling {
             repetition_penalty: 1.0,
             presence_penalty: 0.0,
             suppressed: Vec::new(),
+            constraint: None,
             stop: Vec::new(),
             stop_ids: Vec::new(),
             max_tokens: 256,

@@ -6,9 +6,12 @@ use std::time::Instant;
 
 use marft_torch::{DrawRequest, Edit};
 
+use super::guide::Guide;
 use super::kv::{BlockId, Variant};
 use super::random::uniform;
-use super::request::{FinishReason, GenerateRequest, GenerateResponse, RequestId, SampledToken, Timings};
+use super::request::{
+    FinishReason, GenerateError, GenerateRequest, GenerateResponse, RequestId, SampledToken, Timings,
+};
 use super::stop::{StopMatcher, TokenBytes};
 
 /// A request, waiting or running.
@@ -30,14 +33,23 @@ pub(crate) struct Sequence {
     answer: Vec<SampledToken>,
     stop: Option<StopMatcher>,
     edits: BTreeMap<u32, Edit>,
+    guide: Option<Guide>,
     submitted: Instant,
     admitted: Option<Instant>,
     first: Option<Instant>,
 }
 
 impl Sequence {
-    pub(crate) fn new(id: RequestId, request: GenerateRequest, variant: Variant, tokens: &Arc<dyn TokenBytes>) -> Self {
+    /// A request that waits. Fails if its answer cannot be held to the form asked for.
+    pub(crate) fn new(
+        id: RequestId,
+        request: GenerateRequest,
+        variant: Variant,
+        tokens: &Arc<dyn TokenBytes>,
+    ) -> Result<Self, GenerateError> {
         let sampling = &request.sampling;
+        let guide = |form| Guide::start(form, &**tokens, &sampling.suppressed);
+        let guide = sampling.constraint.as_ref().map(guide).transpose()?;
         let mut edits: BTreeMap<u32, Edit> = BTreeMap::new();
         if sampling.repetition_penalty != 1.0 {
             edits.extend(request.prompt.iter().map(|&id| (id, Edit::SEEN)));
@@ -45,7 +57,7 @@ impl Sequence {
         for &id in &sampling.suppressed {
             edits.entry(id).and_modify(|edit| *edit = *edit | Edit::SUPPRESSED).or_insert(Edit::SUPPRESSED);
         }
-        Self {
+        Ok(Self {
             id,
             variant,
             ids: request.prompt.clone(),
@@ -57,11 +69,12 @@ impl Sequence {
             answer: Vec::new(),
             stop: StopMatcher::new(&sampling.stop, tokens),
             edits,
+            guide,
             submitted: Instant::now(),
             admitted: None,
             first: None,
             request,
-        }
+        })
     }
 
     /// Notes that it has joined the batch; again after it was put back.
@@ -99,8 +112,23 @@ impl Sequence {
         (draw, self.edits.iter().map(|(&id, &edit)| (id, edit)))
     }
 
-    /// Appends a sampled token; the reason if it was the last.
-    pub(crate) fn push(&mut self, token: SampledToken, context: usize) -> Option<FinishReason> {
+    /// A bit for each id that it may draw; empty where it may draw any.
+    pub(crate) fn mask(&self) -> &[u32] {
+        self.guide.as_ref().map_or(&[], Guide::allowed)
+    }
+
+    /// Appends a sampled token; how the answer ended if it was the last.
+    pub(crate) fn push(&mut self, token: SampledToken, context: usize) -> Option<Result<FinishReason, GenerateError>> {
+        self.append(token);
+        // A form is complete only with the id that ends it, so that comes first.
+        match self.guide.as_mut().map(|guide| guide.accept(token.id, &self.request.sampling.suppressed)) {
+            Some(Ok(true)) => Some(Ok(FinishReason::StopId(token.id))),
+            Some(Err(error)) => self.finish(token.id, context).map(Ok).or(Some(Err(error))),
+            Some(Ok(false)) | None => self.finish(token.id, context).map(Ok),
+        }
+    }
+
+    fn append(&mut self, token: SampledToken) {
         self.first.get_or_insert_with(Instant::now);
         self.answer.push(token);
         self.ids.push(token.id);
@@ -115,10 +143,15 @@ impl Sequence {
         if mark != Edit::NONE {
             self.edits.entry(token.id).and_modify(|edit| *edit = *edit | mark).or_insert(mark);
         }
-        if sampling.stop_ids.contains(&token.id) {
-            return Some(FinishReason::StopId(token.id));
+    }
+
+    /// Whether token `id`, the last one appended, ends the answer.
+    fn finish(&mut self, id: u32, context: usize) -> Option<FinishReason> {
+        let sampling = &self.request.sampling;
+        if sampling.stop_ids.contains(&id) {
+            return Some(FinishReason::StopId(id));
         }
-        if let Some(index) = self.stop.as_mut().and_then(|stop| stop.push(token.id)) {
+        if let Some(index) = self.stop.as_mut().and_then(|stop| stop.push(id)) {
             return Some(FinishReason::StopString(index));
         }
         if self.answer.len() >= sampling.max_tokens {

@@ -6,17 +6,30 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+#[cfg(feature = "constrained")]
+use crate::parse::{ConstraintError, Constraints};
 use crate::text::Text;
 
 /// The bytes that a token stands for in running text; special tokens stand for none.
 pub trait TokenBytes: Send + Sync + Debug {
     /// Bytes of `id`, empty for special ids and ids outside the vocabulary.
     fn bytes(&self, id: u32) -> &[u8];
+
+    /// What holds answers to a form, where the tokens stand for text.
+    #[cfg(feature = "constrained")]
+    fn constraints(&self) -> Result<&Constraints, ConstraintError> {
+        Err(ConstraintError::NoText)
+    }
 }
 
 impl TokenBytes for Text {
     fn bytes(&self, id: u32) -> &[u8] {
         self.table().bytes(id)
+    }
+
+    #[cfg(feature = "constrained")]
+    fn constraints(&self) -> Result<&Constraints, ConstraintError> {
+        Self::constraints(self)
     }
 }
 

@@ -7,28 +7,19 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::form::Form;
+use crate::text::Text;
 use llguidance::api::TopLevelGrammar;
 use llguidance::toktrie::{ApproximateTokEnv, SimpleVob, TokEnv, TokRxInfo, TokTrie};
 use llguidance::{Matcher, ParserFactory};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-
-use crate::text::Text;
-
-/// The form that an answer must have.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Form {
-    /// JSON that satisfies this schema.
-    JsonSchema(Value),
-    /// Text that this expression matches as a whole, in the syntax of the regex crate without look-around.
-    Regex(String),
-}
 
 /// Why an answer cannot be constrained.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConstraintError {
+    /// What the tokens stand for is not known.
+    #[error("these tokens stand for no text, so an answer cannot be held to a form")]
+    NoText,
     /// The tokenizer has no id that ends an answer.
     #[error("the tokenizer names no id that ends an answer, so a constrained answer could not end")]
     NoEnd,
@@ -167,6 +158,11 @@ impl TokenSet {
         (id as usize) < self.0.len() && self.0.is_allowed(id)
     }
 
+    /// A bit for each id: id i is bit i % 32 of word i / 32.
+    pub fn words(&self) -> &[u32] {
+        self.0.as_slice()
+    }
+
     /// The ids in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.0.iter()
@@ -196,7 +192,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use regex::Regex;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     const END: u32 = 257;
 
@@ -308,12 +304,6 @@ mod tests {
             let error = constraints.start(&form).expect_err(&format!("{form:?}"));
             assert!(matches!(error, ConstraintError::Form { .. }), "{form:?}: {error}");
         }
-    }
-
-    #[test]
-    fn forms_are_plain_data() {
-        let form: Form = serde_json::from_str(r#"{"regex": "[0-9]+"}"#).unwrap();
-        assert_eq!(form, Form::Regex("[0-9]+".to_owned()));
     }
 
     proptest! {

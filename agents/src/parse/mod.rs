@@ -7,6 +7,7 @@
 #[cfg(feature = "constrained")]
 mod constrained;
 mod field;
+mod form;
 mod markup;
 mod pick;
 mod scanner;
@@ -16,8 +17,9 @@ mod token_map;
 mod tool_call;
 
 #[cfg(feature = "constrained")]
-pub use constrained::{Constraint, ConstraintError, Constraints, Form, TokenSet};
+pub use constrained::{Constraint, ConstraintError, Constraints, TokenSet};
 pub use field::{Field, FieldError};
+pub use form::Form;
 pub use markup::{Markup, MarkupError, TOOL_CALL_CLOSE, TOOL_CALL_OPEN};
 pub use pick::{Excerpt, Pick, ReadError};
 pub use scanner::{Found, Item, Scanner, scan};

@@ -58,7 +58,8 @@ impl Scripted {
     /// Continues a prompt. Depends on the request alone; honours temperature, suppressed ids, stop ids and the token limit.
     ///
     /// # Errors
-    /// An empty prompt, an id outside the vocabulary, parameters out of range, logits that leave nothing to sample.
+    /// An empty prompt, an id outside the vocabulary, parameters out of range, a constraint, logits that leave nothing to
+    /// sample.
     pub fn answer(&self, request: &GenerateRequest) -> Result<GenerateResponse, GenerateError> {
         if request.prompt.is_empty() {
             return Err(GenerateError::EmptyPrompt);
@@ -67,6 +68,10 @@ impl Scripted {
             return Err(GenerateError::TokenOutOfRange { id: *id, vocabulary: self.vocabulary });
         }
         request.sampling.check(self.vocabulary)?;
+        if request.sampling.constraint.is_some() {
+            let reason = "the tokens of a script stand for no text".to_owned();
+            return Err(GenerateError::Constraint { reason });
+        }
         let mut context = request.prompt.clone();
         let mut answer = GenerateResponse {
             ids: vec![],

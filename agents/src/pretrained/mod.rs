@@ -5,6 +5,9 @@
 
 mod catalogue;
 mod error;
+mod hub;
+#[cfg(test)]
+mod hub_tests;
 mod install;
 mod location;
 mod store;
@@ -13,6 +16,7 @@ mod tests;
 mod wheels;
 
 pub use catalogue::{CATALOGUE, Entry, Origin};
-pub use error::PretrainedError;
+pub use error::{HubError, PretrainedError};
+pub use hub::Hub;
 pub use location::{Location, Weights};
 pub use store::{Installed, Store};

@@ -1,5 +1,8 @@
 //! The text side of a model: tokenizer, special tokens and chat template in one place.
 
+#[cfg(feature = "constrained")]
+use std::sync::OnceLock;
+
 use tokenizers::Tokenizer;
 
 use super::chat_template::{ChatTemplate, Conversation};
@@ -7,6 +10,8 @@ use super::detokenizer::Detokenizer;
 use super::error::TextError;
 use super::specials::SpecialTokens;
 use super::token_table::TokenTable;
+#[cfg(feature = "constrained")]
+use crate::parse::{ConstraintError, Constraints};
 
 /// Turns text into token ids and back for one model. Shared freely between threads.
 #[derive(Debug)]
@@ -16,6 +21,8 @@ pub struct Text {
     table: TokenTable,
     specials: SpecialTokens,
     template: Option<ChatTemplate>,
+    #[cfg(feature = "constrained")]
+    constraints: OnceLock<Result<Constraints, ConstraintError>>,
 }
 
 /// What [`Text`] is made of.
@@ -41,7 +48,15 @@ impl Text {
             TokenTable::new(&tokenizer).map_err(|reason| TextError::Tokenizer { origin: origin.clone(), reason })?;
         specials.find_ends(&tokenizer, end_ids);
         let template = if templates.is_empty() { None } else { Some(ChatTemplate::new(templates, &origin)?) };
-        Ok(Self { origin, tokenizer, table, specials, template })
+        Ok(Self {
+            origin,
+            tokenizer,
+            table,
+            specials,
+            template,
+            #[cfg(feature = "constrained")]
+            constraints: OnceLock::new(),
+        })
     }
 
     /// Ids of `text` as it stands: special tokens written in it become their ids, none are added.
@@ -62,6 +77,12 @@ impl Text {
     /// A streaming [`decode`](Self::decode).
     pub fn detokenizer(&self) -> Detokenizer<'_> {
         Detokenizer::new(&self.table)
+    }
+
+    /// What holds answers to a form, made when it is first asked for.
+    #[cfg(feature = "constrained")]
+    pub fn constraints(&self) -> Result<&Constraints, ConstraintError> {
+        self.constraints.get_or_init(|| Constraints::new(self)).as_ref().map_err(Clone::clone)
     }
 
     /// The bytes behind the ids.

@@ -1,5 +1,7 @@
 //! Whole generators on tiny random models.
 
+#[cfg(feature = "constrained")]
+mod constrained;
 mod faults;
 mod invariance;
 mod rules;

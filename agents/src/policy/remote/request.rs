@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::generate::Sampling;
+use crate::parse::Form;
 
 /// Which of the two protocols is spoken.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,6 +88,18 @@ impl RemoteRequest {
         let bias: Map<String, Value> =
             self.sampling.suppressed.iter().map(|id| (id.to_string(), json!(-100))).collect();
         extension("logit_bias", !bias.is_empty(), Value::Object(bias));
+        match &self.sampling.constraint {
+            Some(Form::JsonSchema(schema)) => {
+                let schema = json!({"name": "answer", "schema": schema, "strict": true});
+                extension("response_format", true, json!({"type": "json_schema", "json_schema": schema}));
+            }
+            // vLLM's and SGLang's names.
+            Some(Form::Regex(regex)) => {
+                extension("structured_outputs", true, json!({"regex": regex}));
+                extension("regex", true, json!(regex));
+            }
+            None => {}
+        }
         extension("tools", !self.tools.is_empty(), json!(self.tools));
         Value::Object(body)
     }
@@ -106,6 +119,18 @@ mod tests {
             "temperature": 1.0, "top_p": 1.0, "stream": false,
         });
         assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn forms_go_out_under_the_names_that_servers_know() {
+        let body = |form| {
+            let sampling = Sampling { constraint: Some(form), ..Sampling::default() };
+            RemoteRequest::chat(vec![], sampling).body("m", false)
+        };
+        let schema = body(Form::JsonSchema(json!({"type": "boolean"})));
+        assert_eq!(schema["response_format"]["json_schema"]["schema"], json!({"type": "boolean"}));
+        let regex = body(Form::Regex("a+".to_owned()));
+        assert_eq!((&regex["structured_outputs"]["regex"], &regex["regex"]), (&json!("a+"), &json!("a+")));
     }
 
     #[test]
