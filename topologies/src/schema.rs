@@ -2,6 +2,7 @@
 //!
 //! `schema/team.schema.json` is this, committed, so that editors can complete and check team files.
 
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
@@ -9,7 +10,12 @@ use crate::spec::TeamSpec;
 
 /// The schema of a team file (JSON Schema 2020-12).
 pub fn team_schema() -> Value {
-    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<TeamSpec>().to_value();
+    schema_of::<TeamSpec>()
+}
+
+/// The schema of a file that is read into `T`, a type declared with [`table!`](crate::table!).
+pub fn schema_of<T: JsonSchema>() -> Value {
+    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value();
     without_null(&mut schema);
     schema
 }

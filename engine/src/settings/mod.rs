@@ -3,6 +3,7 @@
 //!
 //! A run file states what it wants to change; [`RunSettings`] says everything.
 
+pub mod file;
 mod kind;
 mod model;
 mod registry;
@@ -39,8 +40,6 @@ pub struct RunSettings {
     pub deterministic: bool,
     /// The team file, or `catalog:NAME`.
     pub team: String,
-    /// The profile of the team file.
-    pub profile: Option<String>,
     /// Base model and where it runs.
     pub model: ModelSettings,
     /// Rows, their split, and the environment that shows them.

@@ -1,0 +1,261 @@
+//! The algorithm of every agent that learns.
+
+use std::collections::BTreeMap;
+
+use marft_algorithms::Error;
+use marft_algorithms::preset::{Algorithm, PresetError};
+use marft_topologies::Team;
+use marft_topologies::check::Code;
+use marft_topologies::source::Span;
+use marft_topologies::spec::{Json, Named};
+use serde_json::{Map, Value};
+
+use super::agents::Roster;
+use super::{Resolving, start};
+use crate::settings::{ModelSettings, Sharing};
+
+/// The preset where none is named.
+const PRESET: &str = "marft-t";
+
+/// Settings as typed, with where each was written.
+struct Given {
+    map: Map<String, Value>,
+    places: BTreeMap<String, (Span, Span)>,
+    whole: Span,
+}
+
+impl Given {
+    fn new(whole: Span) -> Self {
+        Self { map: Map::new(), places: BTreeMap::new(), whole }
+    }
+
+    fn add(&mut self, settings: &Named<Json>) {
+        for (name, value) in settings.iter() {
+            self.map.insert(name.value.clone(), value.value.0.clone());
+            self.places.insert(name.value.clone(), (name.span, value.span));
+        }
+    }
+
+    fn key(&self, key: &str) -> Span {
+        self.places.get(key).map_or(self.whole, |(key, _)| *key)
+    }
+
+    fn value(&self, key: &str) -> Span {
+        self.places.get(key).map_or(self.whole, |(_, value)| *value)
+    }
+}
+
+impl Resolving<'_> {
+    /// The algorithm of every agent that learns, by label.
+    pub(super) fn algorithms(
+        &mut self,
+        team: &Team,
+        roster: &Roster,
+        model: &ModelSettings,
+    ) -> BTreeMap<String, Algorithm> {
+        let mut found = BTreeMap::new();
+        let typed = self.file.algorithm.as_ref();
+        let agents = typed.map(|typed| &typed.agents);
+        for (name, _) in agents.into_iter().flat_map(|agents| agents.iter()) {
+            if roster.labels().all(|label| label != name.value) {
+                self.unknown("agent", name, name.span, roster.labels());
+            } else if !roster.learns(name) {
+                let message = format!("the algorithm of `{}` has no effect: it does not learn", name.value);
+                self.report(Code::BadCombination, message, name.span, "leave it out, or let the agent learn");
+            }
+        }
+        if roster.learners.is_empty() {
+            self.algorithm_alone();
+        }
+        for label in &roster.learners {
+            let own = agents.and_then(|agents| agents.iter().find(|(name, _)| &name.value == label));
+            let mut given =
+                self.common(own.is_some_and(|(_, own)| own.0.iter().any(|(name, _)| name.value == "preset")));
+            if let Some((name, own)) = own {
+                given.whole = name.span;
+                given.add(&own.0);
+            }
+            if let Some(mut algorithm) = self.algorithm(given) {
+                team_optimizer(&mut algorithm, team, label, own.map(|(_, own)| &own.0));
+                found.insert(label.clone(), algorithm);
+            }
+        }
+        self.agreement(&found, roster);
+        self.critic(&found, roster, model);
+        if model.weights != Sharing::Full {
+            self.gentle(&found);
+        }
+        found
+    }
+
+    /// Checks the algorithm where it is not known who learns.
+    pub(super) fn algorithm_alone(&mut self) -> BTreeMap<String, Algorithm> {
+        let given = self.common(false);
+        self.algorithm(given);
+        BTreeMap::new()
+    }
+
+    /// What holds for all agents; nothing for one that names a preset of its own.
+    fn common(&self, afresh: bool) -> Given {
+        let typed = self.file.algorithm.as_ref();
+        let mut given = Given::new(typed.map_or_else(start, |typed| typed.span));
+        given.map.insert("preset".to_owned(), PRESET.into());
+        if let (Some(typed), false) = (typed, afresh) {
+            given.add(&typed.settings);
+        }
+        given
+    }
+
+    /// Resolves one algorithm. What is at fault is reported and left out, so that all faults come at once.
+    fn algorithm(&mut self, mut given: Given) -> Option<Algorithm> {
+        let mut faults = false;
+        let mut preset_known = true;
+        loop {
+            let error = match Algorithm::from_settings(&given.map) {
+                Ok(algorithm) => return (!faults).then_some(algorithm),
+                Err(Error::Preset(error)) => error,
+                Err(other) => {
+                    self.report(Code::BadValue, other.to_string(), given.whole, "correct the algorithm's settings");
+                    return None;
+                }
+            };
+            faults = true;
+            let culprit = match &error {
+                PresetError::UnknownPreset { name, nearest } => {
+                    let (message, help) =
+                        (format!("there is no preset `{name}`"), format!("did you mean `{nearest}`?"));
+                    self.report(Code::UnknownPreset, message, given.value("preset"), help);
+                    preset_known = false;
+                    "preset".to_owned()
+                }
+                PresetError::NoSuchDefaults { .. } => {
+                    let help = "leave `defaults` out to use ours";
+                    self.report(Code::UnknownPreset, head(&error), given.value("defaults"), help);
+                    preset_known = false;
+                    "defaults".to_owned()
+                }
+                PresetError::UnknownKey { key, nearest } => {
+                    let help = format!("did you mean `{nearest}`?");
+                    self.report(Code::UnknownKey, format!("unknown key `{key}`"), given.key(key), help);
+                    key.clone()
+                }
+                PresetError::GivenTwice { first, second } => {
+                    let message = format!("`{first}` and `{second}` are two names of one setting and disagree");
+                    self.report(Code::BadCombination, message, given.key(second), "keep one of them");
+                    second.clone()
+                }
+                PresetError::Value { key, value, reason } => {
+                    let message = format!("`{key}` cannot be {value}: {reason}");
+                    self.report(Code::BadValue, message, given.value(key), "correct it, or leave it out");
+                    key.clone()
+                }
+                // What a preset reads cannot be told of an unknown one.
+                PresetError::Unread { .. } | PresetError::Combination { .. } if !preset_known => return None,
+                PresetError::Unread { key, reason } => {
+                    let message = format!("`{key}` would have no effect: {reason}");
+                    self.report(Code::BadCombination, message, given.key(key), "leave it out");
+                    key.clone()
+                }
+                PresetError::Combination { what, hint } => {
+                    let named = given.places.keys().filter(|key| what.contains(key.as_str()));
+                    let span = named.map(|key| given.key(key)).next().unwrap_or(given.whole);
+                    self.report(Code::BadCombination, *what, span, *hint);
+                    return None;
+                }
+                other => {
+                    self.report(Code::BadValue, other.to_string(), given.whole, "correct the algorithm's settings");
+                    return None;
+                }
+            };
+            if given.map.remove(&culprit).is_none() {
+                return None;
+            }
+        }
+    }
+
+    /// Checks that agents agree where they must: on what the team does as one, and on the optimiser of shared weights.
+    fn agreement(&mut self, found: &BTreeMap<String, Algorithm>, roster: &Roster) {
+        let mut learners = roster.learners.iter().filter_map(|label| Some((label, found.get(label)?)));
+        let Some((first, leader)) = learners.next() else { return };
+        let fact = |value: &dyn std::fmt::Debug| format!("{value:?}");
+        for (label, algorithm) in learners {
+            let team = [
+                ("group_size", fact(&leader.group_size), fact(&algorithm.group_size)),
+                ("dynamic_sampling", fact(&leader.dynamic_sampling), fact(&algorithm.dynamic_sampling)),
+            ];
+            for (key, one, other) in team.into_iter().filter(|(_, one, other)| one != other) {
+                let message =
+                    format!("`{key}` is {one} for `{first}` and {other} for `{label}`: the team samples as one");
+                let span = self.override_place(label).or(self.override_place(first)).unwrap_or_else(start);
+                self.report(Code::BadCombination, message, span, format!("set `{key}` in `[algorithm]`"));
+            }
+        }
+        for (at, label) in roster.learners.iter().enumerate() {
+            let shared = |other: &&String| roster.weights(other) == roster.weights(label);
+            let Some(partner) = roster.learners[..at].iter().find(shared) else { continue };
+            let (Some(one), Some(other)) = (found.get(partner), found.get(label)) else { continue };
+            let optimizer = |a: &Algorithm| [a.learning_rate, a.weight_decay, a.adam_eps, a.max_grad_norm];
+            if optimizer(one) != optimizer(other) {
+                let message = format!("`{partner}` and `{label}` share weights, but not learning rate, decay and clip");
+                let span = self.override_place(label).or(self.override_place(partner)).unwrap_or_else(start);
+                self.report(Code::BadCombination, message, span, "give both the same, or weights of their own");
+            }
+        }
+    }
+
+    /// Where an agent's own algorithm is written.
+    fn override_place(&self, label: &str) -> Option<Span> {
+        let agents = &self.file.algorithm.as_ref()?.agents;
+        agents.iter().find(|(name, _)| name.value == label).map(|(name, _)| name.span)
+    }
+
+    /// Settings of a critic need an estimator that has one.
+    fn critic(&mut self, found: &BTreeMap<String, Algorithm>, roster: &Roster, model: &ModelSettings) {
+        let Some(critic) = self.file.model.as_ref().and_then(|model| model.critic.as_ref()) else { return };
+        // An algorithm with a problem may have meant one.
+        let known = found.len() == roster.learners.len();
+        if known && !found.values().any(Algorithm::needs_critic) {
+            let message = "settings of a critic have no effect: no agent's algorithm has one";
+            self.report(Code::BadCombination, message, critic.span, "leave `[model.critic]` out, or use `gae`");
+        }
+        if let (Some(per_agent), 1) = (&critic.per_agent, roster.learners.len())
+            && model.critic.per_agent
+        {
+            let message = "`per_agent` has no effect: one agent learns";
+            self.report(Code::BadCombination, message, per_agent.span, "leave it out");
+        }
+    }
+
+    /// Warns of rates that are made for full weights.
+    fn gentle(&mut self, found: &BTreeMap<String, Algorithm>) {
+        let slow: Vec<_> = found.iter().filter(|(_, algorithm)| algorithm.learning_rate < 1e-5).collect();
+        if let Some((label, algorithm)) = slow.first() {
+            self.warnings.push(format!(
+                "the learning rate of `{label}` is {:e}, a rate for full weights; adapters usually want about 1e-4",
+                algorithm.learning_rate
+            ));
+        }
+    }
+}
+
+/// Lets the optimiser settings of the team file hold where the run file says nothing about this agent.
+fn team_optimizer(algorithm: &mut Algorithm, team: &Team, label: &str, own: Option<&Named<Json>>) {
+    let agent = team.agents().find(|(id, _)| team.node(*id).label == label);
+    let Some(optimizer) = agent.and_then(|(_, agent)| agent.optimizer) else { return };
+    let free = |keys: &[&str]| own.is_none_or(|own| own.iter().all(|(name, _)| !keys.contains(&name.value.as_str())));
+    if let (Some(rate), true) = (optimizer.lr, free(&["learning_rate", "actor_lr"])) {
+        algorithm.learning_rate = rate;
+    }
+    if let (Some(decay), true) = (optimizer.weight_decay, free(&["weight_decay"])) {
+        algorithm.weight_decay = decay;
+    }
+    if let (Some(clip), true) = (optimizer.clip, free(&["max_grad_norm", "grad_clip", "clip_grad"])) {
+        algorithm.max_grad_norm = clip;
+    }
+}
+
+/// An error's message up to its hint.
+fn head(error: &PresetError) -> String {
+    let text = error.to_string();
+    text.split_once(": ").map_or(text.clone(), |(head, _)| head.to_owned())
+}

@@ -1,0 +1,174 @@
+//! From what is typed to what is meant: defaults filled in, paths made usable, ranges and combinations checked.
+//!
+//! A value at fault is reported and replaced by its default, so that the rest can be checked too; settings with a problem
+//! are never handed out.
+
+mod agents;
+mod algorithm;
+mod data;
+mod evaluation;
+mod model;
+mod reward;
+mod stages;
+mod task;
+mod team;
+mod train;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use marft_topologies::Team;
+use marft_topologies::check::names::nearest;
+use marft_topologies::check::{Code, Problem, Report};
+use marft_topologies::source::{FileId, Span, Spanned};
+
+use self::data::Data;
+use super::typed::RunFile;
+use crate::settings::{LogSettings, Registry, RunSettings};
+
+/// What came of a run file.
+pub(super) struct Resolved {
+    /// The settings; not to be used when there are problems.
+    pub(super) settings: Option<RunSettings>,
+    pub(super) team: Option<Arc<Team>>,
+    /// Problems of the run file.
+    pub(super) problems: Vec<Problem>,
+    /// Problems of the team file.
+    pub(super) team_report: Option<Report>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// A run file being resolved.
+struct Resolving<'a> {
+    file: &'a RunFile,
+    folder: &'a Path,
+    registry: &'a Registry,
+    problems: Vec<Problem>,
+    warnings: Vec<String>,
+}
+
+/// The start of the run file: where what is missing is missing.
+fn start() -> Span {
+    Span::new(FileId(0), 0..0)
+}
+
+/// Resolves a run file whose relative paths start in `folder`.
+pub(super) fn resolve(file: &RunFile, folder: &Path, registry: &Registry) -> Resolved {
+    let mut run = Resolving { file, folder, registry, problems: Vec::new(), warnings: Vec::new() };
+    let (team_name, team, team_report) = run.team();
+    let model = run.model();
+    let roster = team.as_deref().map(|team| run.agents(team, &model));
+    let task = run.task(team.as_deref());
+    let data = task.as_ref().map_or_else(Data::default, |task| run.data(task));
+    if let Some(task) = &task {
+        run.environment(task, team.as_deref(), &data);
+    }
+    let reward = run.reward(team.as_deref(), &data);
+    let algorithm = match (&team, &roster) {
+        (Some(team), Some(roster)) => run.algorithms(team, roster, &model),
+        _ => run.algorithm_alone(),
+    };
+    let train = run.train(&model);
+    let rollout = run.rollout(&data);
+    let stages = run.stages(train.steps, &data, roster.as_ref());
+    let eval = run.eval(&data, &reward);
+    let checkpoint = run.checkpoint();
+    let settings = task.map(|task| RunSettings {
+        name: run.name(),
+        seed: or(file.seed.as_ref(), 0),
+        deterministic: or(file.deterministic.as_ref(), model.device == crate::settings::DeviceName::Cpu),
+        team: team_name,
+        model,
+        task,
+        reward,
+        algorithm,
+        train,
+        rollout,
+        stages,
+        eval,
+        checkpoint,
+        log: run.log(),
+    });
+    let Resolving { problems, warnings, .. } = run;
+    Resolved { settings, team, problems, team_report, warnings }
+}
+
+/// What was typed, or the default.
+fn or<T: Copy>(typed: Option<&Spanned<T>>, default: T) -> T {
+    typed.map_or(default, |typed| typed.value)
+}
+
+/// A count as typed, or the default.
+fn count(typed: Option<&Spanned<u64>>, default: usize) -> usize {
+    typed.map_or(default, |typed| usize::try_from(typed.value).unwrap_or(usize::MAX))
+}
+
+impl Resolving<'_> {
+    fn report(&mut self, code: Code, message: impl Into<String>, span: Span, help: impl Into<String>) {
+        self.problems.push(Problem::new(code, message, span).help(help));
+    }
+
+    /// Reports a name that is not among `known`.
+    fn unknown<'k>(&mut self, what: &str, name: &str, span: Span, known: impl IntoIterator<Item = &'k str>) {
+        let known: Vec<_> = known.into_iter().collect();
+        let help = match nearest(name, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if known.is_empty() => "there is none".to_owned(),
+            None => format!("there are `{}`", known.join("`, `")),
+        };
+        self.report(Code::DanglingReference, format!("there is no {what} `{name}`"), span, help);
+    }
+
+    /// Reports a number that `fine` refuses.
+    fn range<T: Copy + std::fmt::Display>(
+        &mut self,
+        key: &str,
+        typed: Option<&Spanned<T>>,
+        fine: impl Fn(T) -> bool,
+        rule: &str,
+    ) {
+        if let Some(typed) = typed.filter(|typed| !fine(typed.value)) {
+            let message = format!("`{key}` cannot be {}: {rule}", typed.value);
+            self.report(Code::BadValue, message, typed.span, format!("correct it, or leave `{key}` out"));
+        }
+    }
+
+    /// A path as the run file means it.
+    fn beside(&self, path: &str) -> PathBuf {
+        self.folder.join(path)
+    }
+
+    /// A file that must be there.
+    fn existing(&mut self, path: &Spanned<String>) -> PathBuf {
+        let found = self.beside(path);
+        if !found.is_file() {
+            let message = format!("there is no file `{}`", found.display());
+            self.report(Code::MissingFile, message, path.span, "paths are relative to the folder of the run file");
+        }
+        found
+    }
+
+    fn name(&mut self) -> String {
+        if let Some(name) = &self.file.name {
+            let plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\']);
+            if !plain || name.chars().any(char::is_control) {
+                let message = format!("`{}` cannot be the name of a folder", name.value);
+                self.report(Code::BadName, message, name.span, "use letters, digits, `-` and `_`");
+            }
+            return name.value.clone();
+        }
+        let folder = std::path::absolute(self.folder).ok();
+        folder
+            .as_deref()
+            .and_then(Path::file_name)
+            .map_or_else(|| "run".to_owned(), |name| name.to_string_lossy().into())
+    }
+
+    fn log(&self) -> LogSettings {
+        let log = self.file.log.as_ref();
+        LogSettings {
+            episodes: or(log.and_then(|log| log.episodes.as_ref()), true),
+            tensorboard: or(log.and_then(|log| log.tensorboard.as_ref()), true),
+        }
+    }
+}
