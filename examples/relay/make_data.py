@@ -6,6 +6,7 @@
 GeoNames data is CC BY 4.0 (geonames.org). Rows without a value for a field get no task for it.
 """
 
+import hashlib
 import json
 import random
 import sys
@@ -18,7 +19,14 @@ FIELDS = {
     "area": ("areakm2", ["What is the area of {}?", "How many square kilometres does {} cover?", "How large is {} in km2?"]),
     "domain": ("tld", ["What is the internet domain of {}?", "Which top-level domain do sites in {} use?", "Give the web domain ending of {}."]),
 }
-DEMONSTRATIONS = 96
+DEMONSTRATIONS = 256
+HELD_OUT = 0.3
+
+
+def is_held_out(country: str) -> bool:
+    """The split of run.toml: the first 53 bits of the SHA-256 of the country's name, as a share."""
+    word = int.from_bytes(hashlib.sha256(country.encode()).digest()[:8], "big") >> 11
+    return word / 2**53 < HELD_OUT
 
 
 def main() -> None:
@@ -46,7 +54,7 @@ def main() -> None:
             out.write(json.dumps(task, ensure_ascii=False) + "\n")
     # what the two agents would say: the asker names the field, the keeper its value
     with open("demonstrations.jsonl", "w", encoding="utf-8") as out:
-        for task in chance.sample(tasks, DEMONSTRATIONS):
+        for task in chance.sample([task for task in tasks if not is_held_out(task["country"])], DEMONSTRATIONS):
             said = {"asker": f"{task['field']}?", "keeper": task["answer"]}
             out.write(json.dumps({"id": task["id"], "says": said}, ensure_ascii=False) + "\n")
     print(len(tasks), "tasks of", len(countries), "countries")

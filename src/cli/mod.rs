@@ -16,6 +16,7 @@ mod bench;
 mod catalog;
 mod check;
 mod env;
+mod eval;
 mod graph;
 mod log;
 mod model;
@@ -52,6 +53,7 @@ enum Command {
     Catalog(catalog::Args),
     Check(check::Args),
     Env(env::Args),
+    Eval(eval::Args),
     Graph(graph::Args),
     Model(model::Args),
     Play(play::Args),
@@ -66,6 +68,7 @@ impl Command {
             Self::Catalog(args) => args.run(output),
             Self::Check(args) => args.run(output),
             Self::Env(args) => args.run(output),
+            Self::Eval(args) => args.run(output),
             Self::Graph(args) => args.run(output),
             Self::Model(args) => args.run(output),
             Self::Play(args) => args.run(output),

@@ -85,6 +85,11 @@ impl Checkpoints {
         Ok(Self { root })
     }
 
+    /// The checkpoints below `root`, to be read while another process may be writing them.
+    pub fn look_at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
     /// Writes the checkpoint of `step`: `write` puts its files into the folder it is given. A checkpoint of the same step
     /// is replaced.
     ///

@@ -1,0 +1,265 @@
+//! Whole runs on a tiny random model: they end, learn, stop, and go on bit for bit.
+
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::metrics::Warning;
+use crate::settings::file::load;
+
+const TEAM: &str = r#"
+[team]
+name = "pair"
+
+[agents.first]
+role = "F"
+policy = "first"
+sampling = { max_tokens = 6 }
+
+[agents.second]
+role = "S"
+policy = "second"
+sees = ["task", "first"]
+sampling = { max_tokens = 6 }
+"#;
+
+const RUN: &str = r#"
+name = "tiny"
+seed = 5
+team = "team.toml"
+
+[model]
+base = "random:llama"
+dtype = "f32"
+cache_mib = 16
+
+[model.lora]
+rank = 2
+
+[model.critic]
+hidden = [8]
+
+[task]
+files = ["tasks.jsonl"]
+split = { hash = { by = "question", held_out = 0.3 } }
+
+[task.environment]
+kind = "question"
+text = "question"
+
+[[reward]]
+name = "contains"
+kind = "contains"
+gold = "answer"
+
+[algorithm]
+preset = "marft-t"
+learning_rate = 1e-3
+
+[train]
+steps = 4
+
+[rollout]
+tasks = 6
+
+[eval]
+every = 2
+tasks = 4
+
+[checkpoint]
+every = 1
+keep = 0
+"#;
+
+/// A run file beside its team and rows, in a folder of its own.
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(home.path().join(name), text).unwrap();
+        write("team.toml", TEAM);
+        let rows: Vec<String> = (0..30)
+            .map(|i| serde_json::json!({"id": i.to_string(), "question": format!("q{i}"), "answer": "e"}).to_string())
+            .collect();
+        write("tasks.jsonl", &rows.join("\n"));
+        write("run.toml", RUN);
+        Self(home)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn trainer(&self, set: &[(&str, &str)]) -> Trainer {
+        let set: Vec<_> = set.iter().map(|(path, value)| ((*path).to_owned(), (*value).to_owned())).collect();
+        let loaded = load(&self.path("run.toml"), &set).unwrap_or_else(|report| panic!("{}", report.render(false, 100)));
+        Trainer::new(loaded, Registry::default()).unwrap()
+    }
+
+    fn run(&self, folder: &str, set: &[(&str, &str)], resume: bool) -> (End, Run) {
+        let mut run = Run::open(self.trainer(set), &self.path(folder), resume).unwrap();
+        let end = run.drive(&mut Quiet, &Stop::default()).unwrap();
+        (end, run)
+    }
+}
+
+/// Every file of a checkpoint but its manifest, by name.
+fn contents(folder: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
+    let mut all = std::collections::BTreeMap::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(folder_now) = open.pop() {
+        for entry in std::fs::read_dir(folder_now).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.file_name().unwrap() != "manifest.json" {
+                let name = path.strip_prefix(folder).unwrap().display().to_string();
+                all.insert(name, std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn a_run_writes_all_it_promises() {
+    let home = Home::new();
+    let (end, run) = home.run("out", &[], false);
+    assert_eq!((end, run.trainer().state().step), (End::Complete, 4));
+    for name in ["run.json", "metrics.jsonl", "episodes/000004.jsonl.zst", "evaluations/000000.jsonl.zst"] {
+        assert!(home.path("out").join(name).is_file(), "{name}");
+    }
+    for policy in ["first", "second"] {
+        let folder = home.path("out/checkpoints/4").join(policy);
+        assert!(folder.join("adapter_model.safetensors").is_file() && folder.join("adapter_config.json").is_file());
+    }
+    let rows = std::fs::read_to_string(home.path("out/metrics.jsonl")).unwrap();
+    let rows: Vec<serde_json::Value> = rows.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rows.iter().map(|row| row["step"].as_u64().unwrap()).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+    for key in ["reward/total", "reward/contains", "kl/first", "entropy/second", "grad_norm/first", "length/second",
+        "critic/0/explained_variance", "logprob_gap/max", "d/first>second", "tokens_per_s/rollout", "faults/share"]
+    {
+        assert!(rows[1][key].is_number(), "{key}: {}", rows[1]);
+    }
+    assert!(rows[1]["logprob_gap/max"].as_f64().unwrap() < 1e-4, "{}", rows[1]);
+    assert!(rows[2]["eval/score"].is_number() && rows[2]["eval/gain"].is_number() && rows[1]["eval/score"].is_null());
+    let episodes = crate::episode::read(&home.path("out/episodes/000001.jsonl.zst")).unwrap();
+    assert_eq!(episodes.len(), 6);
+}
+
+#[test]
+fn a_resumed_run_is_the_same_run() {
+    let home = Home::new();
+    home.run("whole", &[], false);
+    home.run("parts", &[("train.steps", "2")], false);
+    let (end, _) = home.run("parts", &[], true);
+    assert_eq!(end, End::Complete);
+    let (whole, parts) = (contents(&home.path("whole/checkpoints/4")), contents(&home.path("parts/checkpoints/4")));
+    assert_eq!(whole.keys().collect::<Vec<_>>(), parts.keys().collect::<Vec<_>>());
+    for (name, bytes) in &whole {
+        assert!(bytes == &parts[name], "{name} differs");
+    }
+    let read = |run: &str, step: &str| crate::episode::read(&home.path(run).join("episodes").join(step)).unwrap();
+    for step in ["000003.jsonl.zst", "000004.jsonl.zst"] {
+        for (one, other) in read("whole", step).iter().zip(&read("parts", step)) {
+            assert_eq!(one.first_difference(other), None);
+        }
+    }
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over_and_said_so() {
+    let home = Home::new();
+    home.run("whole", &[], false);
+    home.run("out", &[("train.steps", "3")], false);
+    let torn = home.path("out/checkpoints/3/first/adapter_model.safetensors");
+    let bytes = std::fs::read(&torn).unwrap();
+    std::fs::write(&torn, &bytes[..bytes.len() / 2]).unwrap();
+    let mut run = Run::open(home.trainer(&[]), &home.path("out"), true).unwrap();
+    let mut told = vec![];
+    let mut listen = |event: &Event<'_>| {
+        if let Event::Resumed { step, rejected } = event {
+            told.push((*step, rejected.clone()));
+        }
+    };
+    run.drive(&mut listen, &Stop::default()).unwrap();
+    assert_eq!(told[0].0, 2);
+    assert!(told[0].1[0].contains("adapter_model.safetensors"), "{told:?}");
+    assert_eq!(contents(&home.path("whole/checkpoints/4")), contents(&home.path("out/checkpoints/4")));
+}
+
+#[test]
+fn an_interrupt_finishes_the_step_and_saves() {
+    let home = Home::new();
+    let mut run = Run::open(home.trainer(&[("checkpoint.every", "100")]), &home.path("out"), false).unwrap();
+    let stop = Stop::default();
+    let asked = stop.clone();
+    let mut interrupt = move |event: &Event<'_>| {
+        if matches!(event, Event::Step { step: 2, .. }) {
+            asked.request();
+        }
+    };
+    assert_eq!(run.drive(&mut interrupt, &stop).unwrap(), End::Interrupted);
+    assert!(home.path("out/checkpoints/2/state.json").is_file());
+}
+
+#[test]
+fn folders_are_not_overwritten_nor_continued_with_other_settings() {
+    let home = Home::new();
+    home.run("out", &[("train.steps", "1")], false);
+    let again = Run::open(home.trainer(&[]), &home.path("out"), false);
+    assert!(matches!(again, Err(TrainerError::Occupied(_))));
+    let other = Run::open(home.trainer(&[("seed", "6")]), &home.path("out"), true).unwrap_err().to_string();
+    assert!(other.contains("seed was 5 and is 6"), "{other}");
+}
+
+#[test]
+fn a_disk_that_refuses_leaves_the_last_checkpoint_whole() {
+    let home = Home::new();
+    let mut run = Run::open(home.trainer(&[]), &home.path("out"), false).unwrap();
+    let checkpoints = home.path("out/checkpoints");
+    let mut break_disk = move |event: &Event<'_>| {
+        // a file stands where the next checkpoint's folder has to be made
+        if matches!(event, Event::Step { step: 2, .. }) {
+            std::fs::write(checkpoints.join("2.unfinished"), "in the way").unwrap();
+        }
+    };
+    let error = run.drive(&mut break_disk, &Stop::default()).unwrap_err();
+    assert!(matches!(error, TrainerError::Checkpoint(_)), "{error}");
+    drop(run);
+    std::fs::remove_file(home.path("out/checkpoints/2.unfinished")).unwrap();
+    let (end, _) = home.run("out", &[], true);
+    assert_eq!(end, End::Complete);
+}
+
+#[test]
+fn budgets_end_a_run() {
+    let home = Home::new();
+    let (end, run) = home.run("out", &[("train.budget.episodes", "7")], false);
+    assert_eq!((end, run.trainer().state().episodes), (End::Budget("episodes"), 12));
+}
+
+#[test]
+fn numbers_that_are_not_finite_end_the_run_with_what_helps() {
+    let home = Home::new();
+    let set = [("algorithm.learning_rate", "1e30"), ("train.max_bad_updates", "0"), ("train.steps", "40")];
+    let mut run = Run::open(home.trainer(&set), &home.path("out"), false).unwrap();
+    let error = run.drive(&mut Quiet, &Stop::default()).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("not finite"), "{text}");
+}
+
+#[test]
+fn a_uniform_reward_is_named() {
+    let home = Home::new();
+    let set = [("algorithm.preset", "grpo"), ("reward.0.gold", "question"), ("train.steps", "1")];
+    let mut run = Run::open(home.trainer(&set), &home.path("out"), false).unwrap();
+    let mut warned = vec![];
+    let mut listen = |event: &Event<'_>| {
+        if let Event::Warned { warning, .. } = event {
+            warned.push(*warning);
+        }
+    };
+    run.drive(&mut listen, &Stop::default()).unwrap();
+    assert!(warned.contains(&Warning::NoSignal), "{warned:?}");
+}
