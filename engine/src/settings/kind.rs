@@ -57,9 +57,32 @@ impl Kind {
                     help: Some(help),
                 }
             }
-            key => KindError { key, message: error.to_string(), help: None },
+            key => {
+                let message = in_words(&error.to_string());
+                let missing = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+                let help = missing.map(|field| format!("add `{field} = …`"));
+                KindError { key, message, help }
+            }
         })
     }
+}
+
+/// What serde says, for people who do not read Rust.
+pub(super) fn in_words(message: &str) -> String {
+    // Errors of several lines, such as those of regular expressions, come to the point in the last.
+    let message = message.lines().next_back().unwrap_or_default().trim().trim_start_matches("error: ");
+    let Some((found, expected)) = message.rsplit_once(", expected ") else { return message.to_owned() };
+    let expected = match expected {
+        "f64" | "f32" => "a number",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number that is not negative",
+        "i32" | "i64" => "a whole number",
+        "a sequence" => "a list",
+        "a map" => "a table",
+        other => other,
+    };
+    let found = found.trim_start_matches("invalid type: ").trim_start_matches("invalid value: ");
+    let found = found.replacen("floating point", "number", 1).replacen("integer", "number", 1);
+    format!("{found}, expected {expected}").replacen("sequence", "list", 1)
 }
 
 /// How far a type has read.
@@ -166,6 +189,7 @@ mod tests {
         assert_eq!(fault(&json!({"size": -1})).0.as_deref(), Some("size"));
         let (key, message, _) = fault(&json!({"word": "x"}));
         assert_eq!((key, message.as_str()), (None, "missing field `size`"));
+        assert_eq!(fault(&json!({"size": 0.5})).1, "number `0.5`, expected a whole number that is not negative");
     }
 
     #[test]

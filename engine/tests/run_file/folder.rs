@@ -21,6 +21,51 @@ sees = ["task", "asker"]
 output = { answer = "(.*)" }
 "#;
 
+/// Two agents of one policy, of which one cannot be asked for.
+const SHARED: &str = r#"
+[team]
+name = "shared"
+
+[agents.planner]
+role = "Plan."
+policy = "one"
+sees = ["task"]
+
+[agents.writer]
+role = "Write."
+policy = "one"
+sees = ["planner"]
+trainable = false
+"#;
+
+/// A team with problems of its own.
+const BROKEN: &str = r#"
+[team]
+nam = "broken"
+
+[agents.solver]
+role = "Solve {{ tsk }}."
+sees = ["task", "nobody"]
+"#;
+
+/// A team that says which rewards there are.
+const DECLARED: &str = r#"
+[team]
+name = "declared"
+
+[agents.solver]
+role = "Solve it."
+sees = ["task"]
+optimizer = { lr = 3e-5, clip = 0.5 }
+
+[rewards.correct]
+at = "agent"
+of = ["solver"]
+weight = 2.0
+
+[rewards.brief]
+"#;
+
 /// A file that is all right.
 pub(crate) const GOOD: &str = r#"
 team = "team.toml"
@@ -49,20 +94,30 @@ impl Folder {
         let folder = tempfile::tempdir().unwrap();
         let mut rows = String::new();
         for (at, country) in ["Chad", "Fiji", "Iran", "Mali", "Peru"].into_iter().enumerate() {
+            let split = if at < 3 { "train" } else { "test" };
             for field in ["capital", "currency"] {
                 let (question, facts) = (format!("{field} of {country}?"), format!("{field}: X{at}"));
                 writeln!(
                     rows,
-                    r#"{{"id": "{country}-{field}", "country": "{country}", "hops": {at}, "question": "{question}", "facts": "{facts}", "answer": "X{at}"}}"#
+                    r#"{{"id": "{country}-{field}", "country": "{country}", "split": "{split}", "hops": {at}, "hint": "A {field}.", "question": "{question}", "facts": "{facts}", "answer": "X{at}"}}"#
                 )
                 .unwrap();
             }
         }
-        fs_err::write(folder.path().join("tasks.jsonl"), rows).unwrap();
-        fs_err::write(folder.path().join("team.toml"), TEAM).unwrap();
-        let demonstration = r#"{"id": "Chad-capital", "says": {"asker": "capital?", "keeper": "X0"}}"#;
-        fs_err::write(folder.path().join("demonstrations.jsonl"), format!("{demonstration}\n")).unwrap();
-        Self(folder)
+        let folder = Self(folder);
+        folder.write("tasks.jsonl", &rows.replacen("\"hops\": 0,", "\"hops\": 0, \"partial\": \"X0\",", 1));
+        folder.write("team.toml", TEAM);
+        folder.write("shared.toml", SHARED);
+        folder.write("broken.toml", BROKEN);
+        folder.write("declared.toml", DECLARED);
+        let said = |id: &str, agent: &str| format!("{{\"id\": \"{id}\", \"says\": {{\"{agent}\": \"X0\"}}}}\n");
+        folder.write("demonstrations.jsonl", &said("Chad-capital", "keeper"));
+        folder.write(
+            "leaky.jsonl",
+            &(said("Peru-capital", "keepr") + &said("Mali-currency", "keeper") + &said("x", "asker")),
+        );
+        folder.write("broken.jsonl", &(said("Chad-capital", "keeper") + "{\"id\": \"Chad-capital\"}\n"));
+        folder
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -4,3 +4,5 @@
 
 mod folder;
 mod meaning;
+mod problems;
+mod random;

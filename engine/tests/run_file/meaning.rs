@@ -1,6 +1,13 @@
 //! What right files mean.
 
-use marft_engine::settings::{DeviceName, RunSettings, Stage};
+use std::path::Path;
+
+use marft_engine::reward::{Attach, Evidence, RewardFault, RewardTerm};
+use marft_engine::settings::file::load_with;
+use marft_engine::settings::{DeviceName, Kind, Registry, RunSettings, Sharing, Stage};
+use marft_engine::task::SplitRule;
+use marft_topologies::check::{Code, Problem};
+use serde::Deserialize;
 
 use crate::folder::{Folder, GOOD};
 
@@ -25,4 +32,136 @@ fn settings_survive_json() {
     let settings = folder.good(GOOD, &[("algorithm.learning_rate", "0.1"), ("model.device", "cpu")]).settings;
     let text = serde_json::to_string(&settings).unwrap();
     assert_eq!(serde_json::from_str::<RunSettings>(&text).unwrap(), settings);
+}
+
+#[test]
+fn overrides_are_laid_over_the_file_and_names_of_the_peers_are_taken() {
+    let folder = Folder::new();
+    let text = format!(
+        "{GOOD}\n[[stages]]\nkind = \"sft\"\ndemonstrations = \"demonstrations.jsonl\"\n[[stages]]\nkind = \"rl\"\n"
+    );
+    let overrides = [
+        ("train.lr", "0.01"),
+        ("train.max_steps", "7"),
+        ("deterministic", "false"),
+        ("stages.0.num_train_epochs", "5"),
+        ("stages.1.steps", "9"),
+        ("stages.1.steps", "11"),
+        ("stages.0.lr", "0.5"),
+        ("model.weights", "shared"),
+        ("model.lora.r", "4"),
+        ("model.lora.target_modules", "[\"q_proj\"]"),
+        ("rollout.n", "2"),
+        ("task.split", "{ column = \"split\" }"),
+        ("reward.0.weight", "3"),
+        ("checkpoint.save_steps", "1"),
+    ];
+    let refused = folder.problems(&text, &overrides);
+    assert!(refused.contains("`train.steps` has no effect"), "{refused}");
+    let kept: Vec<_> = overrides.into_iter().filter(|(path, _)| *path != "stages.1.steps").collect();
+    let settings = folder.good(&text, &kept).settings;
+    assert_eq!((settings.deterministic, settings.train.steps), (false, 7));
+    assert_eq!((settings.algorithm["asker"].learning_rate, settings.algorithm["keeper"].group_size), (0.01, 2));
+    let [Stage::Sft(sft), Stage::Rl(rl)] = &settings.stages[..] else { panic!("{:?}", settings.stages) };
+    assert_eq!((sft.epochs, sft.learning_rate, rl.steps), (5, 0.5, 7));
+    assert_eq!((settings.model.weights, settings.model.lora.rank), (Sharing::Shared, 4));
+    assert_eq!(settings.model.lora.alpha, 8.0, "twice the rank");
+    assert_eq!(settings.task.split, Some(SplitRule::Column("split".to_owned())));
+    assert_eq!((settings.reward[0].weight, settings.checkpoint.every), (3.0, 1));
+}
+
+#[test]
+fn agents_have_algorithms_of_their_own() {
+    let folder = Folder::new();
+    let text = format!(
+        "{GOOD}\n[algorithm]\npreset = \"grpo\"\nclip_ratio = 0.1\n[algorithm.agents.keeper]\nlr = 1e-3\n\
+         [algorithm.agents.asker]\npreset = \"rloo\"\ngroup_size = 8\n"
+    );
+    let algorithm = folder.good(&text, &[]).settings.algorithm;
+    assert_eq!((algorithm["keeper"].learning_rate, algorithm["keeper"].clip_low), (1e-3, 0.1));
+    assert_eq!(algorithm["asker"].clip_low, 0.2, "a preset of its own starts afresh");
+    let frozen = folder.good(GOOD, &[("model.frozen", "asker")]).settings;
+    assert_eq!(frozen.algorithm.keys().collect::<Vec<_>>(), ["keeper"]);
+}
+
+#[test]
+fn what_the_team_file_declares_holds() {
+    let folder = Folder::new();
+    let text = r#"
+        team = "declared.toml"
+        [task]
+        files = "tasks.jsonl"
+        [[reward]]
+        name = "correct"
+        kind = "exact"
+        [[reward]]
+        name = "brief"
+        kind = "length"
+        of = "solver"
+        max_tokens = 8
+        buffer = 4
+    "#;
+    let settings = folder.good(text, &[("algorithm.weight_decay", "0.1")]).settings;
+    assert_eq!((settings.reward[0].weight, settings.reward[0].attach), (2.0, Attach::Agent));
+    assert_eq!(settings.reward[0].of.as_deref(), Some("solver"), "who is paid is judged");
+    assert_eq!(settings.reward[1].attach, Attach::Team);
+    let solver = &settings.algorithm["solver"];
+    assert_eq!((solver.learning_rate, solver.max_grad_norm, solver.weight_decay), (3e-5, 0.5, 0.1));
+    let own = folder.good(text, &[("algorithm.agents.solver.lr", "0.2")]).settings;
+    assert_eq!(own.algorithm["solver"].learning_rate, 0.2);
+}
+
+#[test]
+fn gigpo_and_replays_are_taken() {
+    let folder = Folder::new();
+    assert!(folder.load(GOOD, &[("algorithm.preset", "gigpo")]).is_ok());
+    for credit in ["difference", "leave-one-out", "rollout-value"] {
+        folder.good(GOOD, &[("algorithm.credit", credit)]);
+    }
+}
+
+/// Pays for a word.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Politeness {
+    word: String,
+}
+
+impl RewardTerm for Politeness {
+    fn score(&self, evidence: &Evidence<'_>) -> Result<f64, RewardFault> {
+        Ok(f64::from(evidence.answer.is_some_and(|text| text.contains(&self.word))))
+    }
+}
+
+#[test]
+fn a_program_adds_a_reward_of_its_own() {
+    let folder = Folder::new();
+    let registry = Registry::default().with_reward("politeness", Kind::read::<Politeness>);
+    folder.write("run.toml", &format!("{GOOD}\n[[reward]]\nkind = \"politeness\"\nword = \"please\"\n"));
+    let path = folder.path().join("run.toml");
+    let settings = load_with(&path, &[], &registry).unwrap().settings;
+    let reward = settings.composite(&registry).unwrap();
+    let gold = ["yes".to_owned()];
+    let tally = reward.score(|_| Evidence { answer: Some("please"), gold: &gold, tokens: 1 }).unwrap();
+    assert_eq!(tally.total, 1.0);
+    let refused = load_with(&path, &[], &Registry::default()).unwrap_err();
+    assert!(refused.problems()[0].message.contains("kind of reward `politeness`"));
+}
+
+#[test]
+fn the_examples_are_right_but_for_data_that_is_fetched() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let mut found = 0;
+    for folder in fs_err::read_dir(examples).unwrap() {
+        let file = folder.unwrap().path().join("run.toml");
+        if !file.is_file() {
+            continue;
+        }
+        found += 1;
+        if let Err(report) = load_with(&file, &[], &Registry::default()) {
+            let absent = |problem: &Problem| problem.code == Code::MissingFile;
+            assert!(report.problems().iter().all(absent), "{}", report.render(false, 100));
+        }
+    }
+    assert!(found > 0);
 }

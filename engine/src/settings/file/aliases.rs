@@ -71,7 +71,7 @@ pub(super) const ALIASES: &[(&str, &str)] = &[
 ];
 
 /// Gives every setting of a document its one name and place.
-pub(super) fn canonical<'l>(document: &mut DeValue<'l>, reader: &mut Reader) {
+pub(super) fn canonical(document: &mut DeValue<'_>, reader: &mut Reader) {
     for (alias, name) in ALIASES {
         let (from, alias) = alias.rsplit_once('.').unwrap_or(("", alias));
         let (to, name) = name.rsplit_once('.').unwrap_or(("", name));

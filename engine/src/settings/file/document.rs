@@ -33,10 +33,8 @@ pub(super) fn read(
     let padded = overrides::padded(&lines, end);
     for line in &padded {
         let Some(mut change) = overrides::parse(line, &mut reader) else { continue };
-        aliases::canonical(&mut change, &mut reader);
-        if let (DeValue::Table(document), DeValue::Table(change)) = (&mut document, change) {
-            overrides::apply(document, change, &mut reader);
-        }
+        aliases::canonical(&mut change.document, &mut reader);
+        overrides::apply(&mut document, change, &mut reader);
     }
     let typed = RunFile::read(Value { value: &document, span: Span::new(file, 0..0) }, &mut reader);
     problems.extend(reader.into_problems());

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::agents::Roster;
 use super::{Resolving, start};
+use crate::settings::kind::in_words;
 use crate::settings::{ModelSettings, Sharing};
 
 /// The preset where none is named.
@@ -36,6 +37,27 @@ impl Given {
         }
     }
 
+    /// The key as it was written that stands for a setting; the setting's own where none was.
+    fn written(&self, setting: &str) -> String {
+        let written = self.places.keys().filter(|key| self.map.contains_key(*key));
+        let stands = |key: &&String| {
+            **key == setting
+                || Algorithm::keys().iter().any(|(known, settings)| known == key && settings.contains(&setting))
+        };
+        written.into_iter().find(stands).cloned().unwrap_or_else(|| setting.to_owned())
+    }
+
+    /// The first key as it was written whose settings `text` names.
+    fn named(&self, text: &str) -> Option<String> {
+        let words: Vec<&str> = text.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+        let keys = Algorithm::keys();
+        let named = |key: &&String| {
+            let settings = keys.iter().find(|(known, _)| known == key).map(|(_, settings)| settings.as_slice());
+            settings.is_some_and(|settings| settings.iter().any(|setting| words.contains(setting)))
+        };
+        self.places.keys().filter(|key| self.map.contains_key(*key)).find(named).cloned()
+    }
+
     fn key(&self, key: &str) -> Span {
         self.places.get(key).map_or(self.whole, |(key, _)| *key)
     }
@@ -56,7 +78,7 @@ impl Resolving<'_> {
         let mut found = BTreeMap::new();
         let typed = self.file.algorithm.as_ref();
         let agents = typed.map(|typed| &typed.agents);
-        for (name, _) in agents.into_iter().flat_map(|agents| agents.iter()) {
+        for (name, _) in agents.into_iter().flat_map(Named::iter) {
             if roster.labels().all(|label| label != name.value) {
                 self.unknown("agent", name, name.span, roster.labels());
             } else if !roster.learns(name) {
@@ -79,6 +101,12 @@ impl Resolving<'_> {
                 team_optimizer(&mut algorithm, team, label, own.map(|(_, own)| &own.0));
                 found.insert(label.clone(), algorithm);
             }
+        }
+        if team.credit() != &marft_topologies::team::Credit::default() {
+            self.warnings.push(
+                "`[credit]` of the team file is for its checker; a run pays by `credit` of its `[algorithm]`"
+                    .to_owned(),
+            );
         }
         self.agreement(&found, roster);
         self.critic(&found, roster, model);
@@ -145,9 +173,10 @@ impl Resolving<'_> {
                     second.clone()
                 }
                 PresetError::Value { key, value, reason } => {
-                    let message = format!("`{key}` cannot be {value}: {reason}");
-                    self.report(Code::BadValue, message, given.value(key), "correct it, or leave it out");
-                    key.clone()
+                    let key = given.written(key);
+                    let message = format!("`{key}` cannot be {value}: {}", in_words(reason));
+                    self.report(Code::BadValue, message, given.value(&key), "correct it, or leave it out");
+                    key
                 }
                 // What a preset reads cannot be told of an unknown one.
                 PresetError::Unread { .. } | PresetError::Combination { .. } if !preset_known => return None,
@@ -157,19 +186,17 @@ impl Resolving<'_> {
                     key.clone()
                 }
                 PresetError::Combination { what, hint } => {
-                    let named = given.places.keys().filter(|key| what.contains(key.as_str()));
-                    let span = named.map(|key| given.key(key)).next().unwrap_or(given.whole);
+                    let named = given.named(what).or_else(|| given.named(hint));
+                    let span = named.as_ref().map_or(given.whole, |key| given.key(key));
                     self.report(Code::BadCombination, *what, span, *hint);
-                    return None;
+                    named?
                 }
                 other => {
                     self.report(Code::BadValue, other.to_string(), given.whole, "correct the algorithm's settings");
                     return None;
                 }
             };
-            if given.map.remove(&culprit).is_none() {
-                return None;
-            }
+            given.map.remove(&culprit)?;
         }
     }
 

@@ -32,23 +32,25 @@ impl Resolving<'_> {
         let Some(rows) = self.rows(task) else { return Data::default() };
         let columns = rows.iter().flat_map(|row| row.fields.keys().cloned()).collect();
         let mut data = Data { splits: None, rows, columns };
-        let split = self.file.task.as_ref().and_then(|task| task.split.as_ref());
-        data.splits = match &task.split {
-            None => Some(Splits { train: data.rows.clone(), held_out: data.rows.clone() }),
-            Some(rule) => {
-                let (crate::task::SplitRule::Column(column) | crate::task::SplitRule::Hash { by: column, .. }) = rule;
-                let span = split.map_or_else(start, |split| split.span);
-                if !self.column(&data, column, span) {
-                    return data;
-                }
-                Splits::of(data.rows.clone(), rule)
-                    .map_err(|error| self.report(Code::BadValue, error.to_string(), span, "every row is on one side"))
-                    .ok()
-            }
-        };
+        data.splits = self.sides(task, &data);
         self.audit(task, &data);
         self.levels(task, &data);
         data
+    }
+
+    fn sides(&mut self, task: &TaskSettings, data: &Data) -> Option<Splits> {
+        let Some(rule) = &task.split else {
+            return Some(Splits { train: data.rows.clone(), held_out: data.rows.clone() });
+        };
+        let typed = self.file.task.as_ref().and_then(|task| task.split.as_ref())?;
+        let by = typed.hash.as_ref().and_then(|hash| hash.by.as_ref());
+        let column = typed.column.as_ref().or(by)?;
+        if !self.column(data, column, column.span) {
+            return None;
+        }
+        Splits::of(data.rows.clone(), rule)
+            .map_err(|error| self.report(Code::BadValue, error.to_string(), column.span, "every row is on one side"))
+            .ok()
     }
 
     /// All rows of all files; `None` where one could not be read.

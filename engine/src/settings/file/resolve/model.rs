@@ -84,20 +84,19 @@ impl Resolving<'_> {
     }
 
     fn device(&mut self, device: &Spanned<String>) -> DeviceName {
-        let first = tch::Cuda::is_available();
+        let numbered = |name: &str| name.strip_prefix("cuda:").and_then(|number| number.parse().ok());
         match device.as_str() {
-            "cpu" => DeviceName::Cpu,
-            "auto" if first => DeviceName::Cuda(0),
-            "auto" => DeviceName::Cpu,
+            "auto" if tch::Cuda::is_available() => DeviceName::Cuda(0),
+            "cpu" | "auto" => DeviceName::Cpu,
             "cuda" => DeviceName::Cuda(0),
-            other => match other.strip_prefix("cuda:").and_then(|number| number.parse().ok()) {
-                Some(number) => DeviceName::Cuda(number),
-                None => {
+            other => numbered(other).map_or_else(
+                || {
                     let message = format!("`{other}` is no device");
                     self.report(Code::BadValue, message, device.span, "use `cpu`, `cuda`, `cuda:N` or `auto`");
                     DeviceName::Cpu
-                }
-            },
+                },
+                DeviceName::Cuda,
+            ),
         }
     }
 

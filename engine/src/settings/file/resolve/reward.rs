@@ -1,9 +1,10 @@
 //! The reward, term by term.
 
 use marft_topologies::Team;
-use marft_topologies::check::Code;
+use marft_topologies::check::{Code, Problem};
 use marft_topologies::source::{Span, Spanned};
-use marft_topologies::spec::{Json, Named};
+use marft_topologies::spec::{AttachPoint, Json, Named};
+use marft_topologies::team::Reward;
 
 use super::data::Data;
 use super::{Resolving, or, start};
@@ -61,27 +62,40 @@ impl Resolving<'_> {
             AttachWord::Team => Attach::Team,
             AttachWord::Episode => Attach::Episode,
         });
-        let term = RewardSettings {
+        let mut term = RewardSettings {
             name: name.clone(),
             term: settings,
             weight: or(keys.weight.as_ref(), declared.map_or(1.0, |declared| declared.weight)),
             gate: keys.gate.as_ref().and_then(|gate| {
                 let term = gate.term.as_ref()?;
                 if !earlier.iter().any(|earlier| earlier.name == term.value) {
-                    let names = earlier.iter().map(|term| term.name.as_str());
-                    self.unknown("earlier reward", term, term.span, names);
+                    self.not_earlier(term, earlier);
                 }
                 Some(Gate { term: term.value.clone(), above: or(gate.above.as_ref(), 0.0) })
             }),
             of: keys.of.as_ref().map(|of| of.value.clone()),
             gold: keys.gold.as_ref().map_or_else(|| "answer".to_owned(), |gold| gold.value.clone()),
-            attach: attach.or(declared.and_then(|declared| attach_of(declared.at))).unwrap_or_default(),
+            attach: attach.or(declared.map(|declared| attach_of(declared.at))).unwrap_or_default(),
         };
+        if let (Some(team), Some(declared)) = (team, declared) {
+            self.paid(&mut term, declared, team, name_span);
+        }
         if let Some(team) = team {
             self.judged(&term, typed, team);
         }
         self.gold(&term, typed, made.as_deref(), data);
         Some(term)
+    }
+
+    /// Reports a gate that names no earlier term.
+    fn not_earlier(&mut self, name: &Spanned<String>, earlier: &[RewardSettings]) {
+        let mut all = self.file.reward.iter().flat_map(|terms| terms.iter());
+        if all.any(|term| term.keys.name.as_ref().or(term.keys.kind.as_ref()).is_some_and(|later| later == name)) {
+            let message = format!("the reward `{}` does not stand before the one it gates", name.value);
+            self.report(Code::DanglingReference, message, name.span, "put it first: rewards are computed in order");
+        } else {
+            self.unknown("reward", name, name.span, earlier.iter().map(|term| term.name.as_str()));
+        }
     }
 
     fn kind_of_term(&mut self, kind: &Spanned<String>, rest: &Named<Json>) -> (Kind, Option<Box<dyn RewardTerm>>) {
@@ -107,33 +121,55 @@ impl Resolving<'_> {
         whole: Span,
         settings: &mut Kind,
     ) -> bool {
-        let help = error.help.clone().unwrap_or_else(|| format!("see the settings of kind `{}`", settings.kind));
         let entry = error.key.as_ref().and_then(|key| rest.iter().find(|(name, _)| &name.value == key));
         let Some((name, value)) = entry else {
             // A key that was taken out before may be missing now; it has been reported.
             let taken = rest.iter().count() > settings.settings.len();
             if !taken {
-                self.report(Code::BadValue, error.message.clone(), whole, help);
+                let code = if error.message.starts_with("missing") { Code::MissingKey } else { Code::BadValue };
+                let message = format!("`{}`: {}", settings.kind, error.message);
+                self.problems.push(with_help(Problem::new(code, message, whole), error));
             }
             return false;
         };
-        if error.message.starts_with("unknown key") {
-            self.report(Code::UnknownKey, error.message.clone(), name.span, help);
+        let problem = if error.message.starts_with("unknown key") {
+            Problem::new(Code::UnknownKey, error.message.clone(), name.span)
         } else {
-            self.report(Code::BadValue, format!("`{}`: {}", name.value, error.message), value.span, help);
-        }
+            Problem::new(Code::BadValue, format!("`{}`: {}", name.value, error.message), value.span)
+        };
+        self.problems.push(with_help(problem, error));
         settings.settings.remove(&name.value).is_some()
+    }
+
+    /// Checks that a term pays whom the team file says: a run pays the agent whose words it judges.
+    fn paid(&mut self, term: &mut RewardSettings, declared: &Reward, team: &Team, span: Span) {
+        let mut labels: Vec<&str> = declared.of.iter().map(|id| team.node(*id).label.as_str()).collect();
+        labels.dedup();
+        let judged = term.of.as_deref().map(|of| of.split('.').next().unwrap_or(of));
+        match (labels.as_slice(), term.attach) {
+            ([], _) => {}
+            ([only], Attach::Agent | Attach::Turn) if judged.is_none_or(|judged| judged == *only) => {
+                term.of.get_or_insert_with(|| (*only).to_owned());
+            }
+            _ => {
+                let message = format!("the team file pays `{}` to `{}`", term.name, labels.join("` and `"));
+                let help = "a run pays the agent that `of` names, with `attach = \"agent\"` or \"turn\"";
+                self.report(Code::BadCombination, message, span, help);
+            }
+        }
     }
 
     /// Checks whose words a term judges and whom it pays.
     fn judged(&mut self, term: &RewardSettings, typed: &RewardFile, team: &Team) {
         let Some(of) = &typed.keys.of else {
-            if let (Attach::Agent | Attach::Turn, Some(attach)) = (term.attach, &typed.keys.attach) {
-                let message = format!("`attach = \"{}\"` needs to know whose", attach.word());
-                self.report(Code::BadCombination, message, attach.span, "add `of = AGENT`");
+            let kind = typed.keys.kind.as_ref().map_or_else(start, |kind| kind.span);
+            if matches!(term.attach, Attach::Agent | Attach::Turn) && term.of.is_none() {
+                let span = typed.keys.attach.as_ref().map_or(kind, |attach| attach.span);
+                let message = format!("`{}` is to be paid to an agent and is not told to whom", term.name);
+                self.report(Code::BadCombination, message, span, "add `of = AGENT`");
             }
-            if term.term.kind == "length" {
-                let span = typed.keys.kind.as_ref().map_or_else(start, |kind| kind.span);
+            if term.term.kind == "length" && term.of.is_none() {
+                let span = kind;
                 let message = "`length` counts the tokens of one agent's turn and is not told whose";
                 self.report(Code::MissingKey, message, span, "add `of = AGENT`");
             }
@@ -153,9 +189,9 @@ impl Resolving<'_> {
                 self.unknown(&format!("output field of `{label}` named"), field, of.span, fields());
             }
         }
-        if let (Attach::Agent | Attach::Turn, Some(attach), []) = (term.attach, &typed.keys.attach, agents.as_slice()) {
+        if let (Attach::Agent | Attach::Turn, []) = (term.attach, agents.as_slice()) {
             let message = format!("`{label}` is no agent, and nothing can be paid to it");
-            self.report(Code::BadCombination, message, attach.span, "attach it to the team or the episode");
+            self.report(Code::BadCombination, message, of.span, "attach it to the team or the episode");
         }
     }
 
@@ -201,13 +237,19 @@ impl Resolving<'_> {
     }
 }
 
+fn with_help(problem: Problem, error: &KindError) -> Problem {
+    match &error.help {
+        Some(help) => problem.help(help),
+        None => problem,
+    }
+}
+
 /// Where a reward lands that the team file declares.
-fn attach_of(at: marft_topologies::spec::AttachPoint) -> Option<Attach> {
-    use marft_topologies::spec::AttachPoint as At;
+fn attach_of(at: AttachPoint) -> Attach {
     match at {
-        At::Token | At::Turn => Some(Attach::Turn),
-        At::Agent => Some(Attach::Agent),
-        At::Team => Some(Attach::Team),
-        At::Episode => Some(Attach::Episode),
+        AttachPoint::Token | AttachPoint::Turn => Attach::Turn,
+        AttachPoint::Agent => Attach::Agent,
+        AttachPoint::Team => Attach::Team,
+        AttachPoint::Episode => Attach::Episode,
     }
 }

@@ -190,11 +190,12 @@ impl Resolving<'_> {
             }
         }
         if let Some(first) = leaked.first() {
-            let message = format!("{} demonstrations are of held-out tasks, the first of them `{first}`", leaked.len());
+            let message = format!("{} of the demonstrations show held-out tasks, the first `{first}`", leaked.len());
             self.report(Code::BadValue, message, file.span, "what is held out must not be taught");
         }
         if let Some(first) = unknown.first() {
-            let message = format!("{} demonstrations are of no task, the first of them `{first}`", unknown.len());
+            let message =
+                format!("{} of the demonstrations show no task of the data, the first `{first}`", unknown.len());
             self.report(Code::DanglingReference, message, file.span, "`id` is the id of a task");
         }
     }
