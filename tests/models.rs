@@ -137,7 +137,9 @@ fn a_hub_that_cannot_be_reached_is_an_error_with_a_hint() {
     let cache = tempfile::tempdir().unwrap();
     let mut pull = marft(["model", "pull", "an-org/a-model"]);
     // Nobody listens on port 9 of this machine.
-    let run = Run::of(pull.env("XDG_CACHE_HOME", cache.path()).env("HF_ENDPOINT", "http://127.0.0.1:9").env_remove("HF_HUB_OFFLINE"));
+    let run = Run::of(
+        pull.env("XDG_CACHE_HOME", cache.path()).env("HF_ENDPOINT", "http://127.0.0.1:9").env_remove("HF_HUB_OFFLINE"),
+    );
     assert_eq!(run.code(), Some(1), "{run}");
     assert!(run.stderr().contains("`http://127.0.0.1:9` cannot be reached"), "{run}");
     assert!(run.stderr().contains("hint: a local folder"), "{run}");

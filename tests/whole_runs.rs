@@ -6,6 +6,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod command_line;
+mod examples;
 mod models;
 mod program;
 mod team_files;
+mod training;

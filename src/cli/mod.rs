@@ -23,8 +23,10 @@ mod model;
 mod output;
 mod play;
 mod progress;
+mod replay;
 mod report;
 mod score;
+mod story;
 mod team_file;
 mod train;
 
@@ -57,6 +59,8 @@ enum Command {
     Graph(graph::Args),
     Model(model::Args),
     Play(play::Args),
+    Replay(replay::Args),
+    Report(story::Args),
     Score(score::Args),
     Train(train::Args),
 }
@@ -72,6 +76,8 @@ impl Command {
             Self::Graph(args) => args.run(output),
             Self::Model(args) => args.run(output),
             Self::Play(args) => args.run(output),
+            Self::Replay(args) => args.run(output),
+            Self::Report(args) => args.run(output),
             Self::Score(args) => args.run(output),
             Self::Train(args) => args.run(output),
         }

@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 mod ci;
+mod demo;
 mod run;
 mod setup;
 mod tidy;
@@ -31,7 +32,7 @@ enum Task {
         #[arg(long)]
         cuda: bool,
     },
-    /// Set up, build marft, and show what it does
+    /// Set up, build marft, and train a team of two agents on this machine's processor
     Demo,
     /// Set up, then run every test
     Test,
@@ -57,7 +58,7 @@ impl Task {
             Self::Setup { cuda } => prepare(if cuda { Device::Cuda } else { Device::Cpu }),
             Self::Demo => {
                 prepare(Device::AsBefore)?;
-                run::demo(&root)
+                demo::demo(&root)
             }
             Self::Test => {
                 prepare(Device::AsBefore)?;

@@ -79,15 +79,6 @@ pub(crate) fn test(root: &Path) -> Result<()> {
     doctests(root)
 }
 
-/// `cargo xtask demo`
-pub(crate) fn demo(root: &Path) -> Result<()> {
-    let marft =
-        |args: &[&str]| run(cargo(root, ["run", "--quiet", "--locked", "--package", "marft", "--"].iter().chain(args)));
-    marft(&["env"])?;
-    marft(&["check", "catalog:duo"])?;
-    marft(&["graph", "catalog:duo", "--format", "mermaid"])
-}
-
 /// `cargo xtask audit`
 pub(crate) fn audit(root: &Path) -> Result<()> {
     install(root, "deny", "cargo-deny")?;

@@ -37,7 +37,7 @@ pub struct EpisodeRecord {
     pub end: String,
     /// D as it was used: `(from, to)` labels of the agents whose words reached another.
     pub dependencies: Vec<(String, String)>,
-    /// Wall-clock time from start to end, in seconds. The only field that differs between a run and its replay.
+    /// Wall-clock time from start to end, in seconds. With `cached` of the turns all that differs between a run and its replay.
     pub seconds: f64,
 }
 
@@ -146,7 +146,15 @@ impl EpisodeRecord {
         }
     }
 
-    /// Where this episode first differs from another, in words; `None` where both tell the same story. Times do not count.
+    /// The record without what depends on when and beside what it ran: its time, and what a cache happened to hold.
+    fn told(&self) -> Self {
+        let mut told = Self { seconds: 0.0, ..self.clone() };
+        told.turns.iter_mut().for_each(|turn| turn.cached = 0);
+        told
+    }
+
+    /// Where this episode first differs from another, in words; `None` where both tell the same story. Times do not count,
+    /// nor does what came out of a cache.
     pub fn first_difference(&self, other: &Self) -> Option<String> {
         for (at, (mine, theirs)) in self.turns.iter().zip(&other.turns).enumerate() {
             if mine.agent != theirs.agent {
@@ -176,8 +184,7 @@ impl EpisodeRecord {
                 ));
             }
         }
-        let mine = Self { seconds: 0.0, ..self.clone() };
-        let theirs = Self { seconds: 0.0, ..other.clone() };
+        let (mine, theirs) = (self.told(), other.told());
         if mine.turns.len() != theirs.turns.len() {
             return Some(format!("{} turns instead of {}", theirs.turns.len(), mine.turns.len()));
         }

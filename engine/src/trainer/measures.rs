@@ -46,8 +46,7 @@ impl Measures {
             self.set(format!("reward/{name}/weighted"), weighted);
         }
         let mut agents: BTreeMap<&str, f64> = BTreeMap::new();
-        for (agent, reward) in
-            sound.iter().filter_map(|record| record.reward.as_ref()).flat_map(|reward| &reward.agent)
+        for (agent, reward) in sound.iter().filter_map(|record| record.reward.as_ref()).flat_map(|reward| &reward.agent)
         {
             *agents.entry(agent).or_default() += reward / count;
         }

@@ -15,6 +15,7 @@
 //! | `measures` | a step as named numbers |
 //! | `run`, `folder` | the loop around it all, and what it writes |
 //! | `saving` | weights and state to a checkpoint and back |
+//! | `replay` | one episode of a run once more |
 //! | `dry_run` | what a run would do |
 
 mod demonstrations;
@@ -26,6 +27,7 @@ mod measures;
 mod observer;
 mod plan;
 mod pool;
+mod replay;
 mod rollout;
 mod roster;
 mod run;
@@ -49,6 +51,7 @@ pub use measures::Measures;
 pub use observer::{Event, Observer, Quiet, Stop};
 pub use plan::{Place, Plan};
 pub use pool::{Pool, PoolState};
+pub use replay::EpisodeId;
 pub use roster::{Roster, RosterPlan, Weights};
 pub use run::{End, Run};
 pub use state::RunState;

@@ -63,6 +63,18 @@ impl Rollout<'_> {
         }
     }
 
+    /// Rolls out one sample of the task with this number in the step.
+    pub(super) fn one(&mut self, task: &Arc<Task>, number: u64, sample: u32) -> Result<EpisodeRecord, TrainerError> {
+        let seed = self.seed.child("task", number).child("episode", u64::from(sample));
+        let (environment, task) = ((self.environment)(), Arc::clone(task));
+        self.engine.open(Opening { task, environment, seed, step: self.step, sample, temperature: self.temperature });
+        while self.engine.progress().open > 0 {
+            self.engine.tick(PATIENCE)?;
+        }
+        let closed = self.engine.take_closed().pop();
+        closed.ok_or_else(|| TrainerError::Setting("the episode closed without a record".to_owned()))
+    }
+
     /// Rolls out and, until `rule` has enough groups that disagree, draws further tasks with `draw`. Where the rule gives
     /// up, what disagrees is returned all the same.
     ///

@@ -186,10 +186,8 @@ impl Roster {
         let text = Arc::new(location.text()?);
         let model = location.weights()?.config;
         let placement = placement(settings);
-        let options = GeneratorOptions {
-            cache_bytes: (settings.model.cache_mib as usize) << 20,
-            ..GeneratorOptions::default()
-        };
+        let options =
+            GeneratorOptions { cache_bytes: (settings.model.cache_mib as usize) << 20, ..GeneratorOptions::default() };
         let tokens = Arc::clone(&text) as Arc<dyn TokenBytes>;
         let threads = settings.model.threads;
         let device = DeviceThread::spawn("marft-device", 4096, move || -> Result<_, TrainerError> {

@@ -88,9 +88,11 @@ impl Trainer {
 
     /// References that are there already.
     fn references(&self) -> Vec<(String, PolicyId)> {
-        let begun = self.plan.stages().iter().any(|(stage, range)| {
-            matches!(stage, crate::settings::Stage::Rl(_)) && range.start <= self.state.step
-        });
+        let begun = self
+            .plan
+            .stages()
+            .iter()
+            .any(|(stage, range)| matches!(stage, crate::settings::Stage::Rl(_)) && range.start <= self.state.step);
         if begun { self.wanted_references() } else { vec![] }
     }
 
@@ -102,7 +104,8 @@ impl Trainer {
         }
         if self.settings.model.weights == Sharing::Full {
             return Err(TrainerError::Setting(
-                "a divergence from a reference needs adapters: with weights = \"full\" there is no second base".to_owned(),
+                "a divergence from a reference needs adapters: with weights = \"full\" there is no second base"
+                    .to_owned(),
             ));
         }
         let folder = tempfile::tempdir()?;

@@ -39,9 +39,10 @@ pub struct StepReport {
 impl StepReport {
     /// Updates that were dropped, and updates that were made.
     pub fn updates(&self) -> (u32, u32) {
-        let learnt = self.learnt.as_ref().map_or((0, 0), |report| {
-            (report.bad_updates, report.policies.values().map(|policy| policy.updates).sum())
-        });
+        let learnt = self
+            .learnt
+            .as_ref()
+            .map_or((0, 0), |report| (report.bad_updates, report.policies.values().map(|policy| policy.updates).sum()));
         let taught = self.taught.as_ref().map_or((0, 0), |report| (report.bad_updates, 1 - report.bad_updates.min(1)));
         (learnt.0 + taught.0, learnt.1 + taught.1)
     }
@@ -103,9 +104,8 @@ impl Trainer {
             Stage::Rft(rft) => (rft.learning_rate, steps * u64::from(rft.epochs)),
             Stage::Rl(_) => {
                 let cohort = self.roster.cohorts().iter().find(|cohort| cohort.policies().contains(&weights.policy));
-                let per_step = cohort.map_or(1, |cohort| {
-                    u64::from(cohort.algorithm.epochs) * u64::from(cohort.algorithm.mini_batches)
-                });
+                let per_step = cohort
+                    .map_or(1, |cohort| u64::from(cohort.algorithm.epochs) * u64::from(cohort.algorithm.mini_batches));
                 (optimizer.lr, steps * per_step)
             }
         };
@@ -181,8 +181,7 @@ impl Trainer {
             })?;
             tasks.push(Arc::clone(task));
         }
-        let mut engine =
-            world(&self.team, &self.settings, &self.registry, self.roster.demonstrators(&sayings))?;
+        let mut engine = world(&self.team, &self.settings, &self.registry, self.roster.demonstrators(&sayings))?;
         let environment = environments(&self.registry, &self.settings)?;
         let seed = Seed::of_run(self.settings.seed).child("demonstrations", 1);
         let concurrency = self.settings.rollout.concurrency;
@@ -291,11 +290,8 @@ fn best(records: &[EpisodeRecord], rft: &Rft) -> Vec<usize> {
 
 /// What may be learnt from: where groups are compared, a sample that lost all of its group is left out.
 fn teachable(records: &[EpisodeRecord], samples: u32) -> Vec<EpisodeRecord> {
-    let mut keep: Vec<usize> = groups(records)
-        .into_values()
-        .filter(|group| samples < 2 || group.len() > 1)
-        .flatten()
-        .collect();
+    let mut keep: Vec<usize> =
+        groups(records).into_values().filter(|group| samples < 2 || group.len() > 1).flatten().collect();
     keep.sort_unstable();
     keep.into_iter().map(|at| records[at].clone()).collect()
 }

@@ -1,0 +1,92 @@
+//! Replay: one episode of a step once more, alone, with the weights it was sampled with.
+//!
+//! Its tokens come out the same because nothing in an episode depends on what ran beside it: random numbers hang on its
+//! place in the run, and with `deterministic` a row of a pass depends on that row alone.
+
+use super::rollout::Rollout;
+use super::{Trainer, TrainerError, environments};
+use crate::episode::EpisodeRecord;
+use crate::seed::Seed;
+
+/// Rounds of drawing that dynamic sampling may have taken.
+const ROUNDS: usize = 64;
+
+/// Names an episode: `<step>-<task>-<sample>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EpisodeId {
+    /// The step that rolled it out.
+    pub step: u64,
+    /// Its task.
+    pub task: String,
+    /// Which sample of the task.
+    pub sample: u32,
+}
+
+impl std::str::FromStr for EpisodeId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let read = || {
+            let (step, rest) = text.split_once('-')?;
+            let (task, sample) = rest.rsplit_once('-')?;
+            Some(Self { step: step.parse().ok()?, task: task.to_owned(), sample: sample.parse().ok()? })
+        };
+        read().ok_or_else(|| format!("`{text}` names no episode; expected STEP-TASK-SAMPLE, such as 12-AL-capital-0"))
+    }
+}
+
+impl Trainer {
+    /// Does steps until the next one is `step`, without writing anything down.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step); the run is past that step already.
+    pub fn catch_up(&mut self, step: u64) -> Result<(), TrainerError> {
+        if self.state.step >= step {
+            return Err(TrainerError::Setting(format!("the run is at step {} already", self.state.step)));
+        }
+        while self.state.step + 1 < step {
+            if self.step()?.is_none() {
+                return Err(TrainerError::Setting(format!("the run has {} steps", self.plan.steps())));
+            }
+        }
+        Ok(())
+    }
+
+    /// Rolls out one episode of the next step; `None` where that step draws no such task.
+    ///
+    /// # Errors
+    /// The world stands still.
+    pub fn replay(&mut self, task: &str, sample: u32) -> Result<Option<EpisodeRecord>, TrainerError> {
+        let step = self.state.step + 1;
+        let mut pool = self.state.pool.clone();
+        let mut number = 0;
+        let mut found = None;
+        for _ in 0..ROUNDS {
+            let drawn = self.pool.draw(&mut pool, self.settings.rollout.tasks)?;
+            if let Some(at) = drawn.iter().position(|own| own.id == task) {
+                found = Some((drawn[at].clone(), number + at as u64));
+                break;
+            }
+            number += drawn.len() as u64;
+        }
+        let Some((task, number)) = found else { return Ok(None) };
+        let environment = environments(&self.registry, &self.settings)?;
+        let seed = Seed::of_run(self.settings.seed).child("step", step);
+        let engine = &mut self.engine;
+        let mut rollout =
+            Rollout { engine, environment: &environment, concurrency: 1, step, seed, samples: 1, temperature: None };
+        rollout.one(&task, number, sample).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_may_have_hyphens_in_their_names() {
+        let id: EpisodeId = "12-AL-capital-3".parse().unwrap();
+        assert_eq!(id, EpisodeId { step: 12, task: "AL-capital".to_owned(), sample: 3 });
+        assert!("12-3".parse::<EpisodeId>().is_err() && "x-a-1".parse::<EpisodeId>().is_err());
+    }
+}
