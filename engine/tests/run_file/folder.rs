@@ -56,7 +56,6 @@ name = "declared"
 [agents.solver]
 role = "Solve it."
 sees = ["task"]
-optimizer = { lr = 3e-5, clip = 0.5 }
 
 [rewards.correct]
 at = "agent"
@@ -64,6 +63,28 @@ of = ["solver"]
 weight = 2.0
 
 [rewards.brief]
+"#;
+
+/// A team that says what its policies start from, and how one of them learns.
+const POLICIES: &str = r#"
+[team]
+name = "policies"
+
+[agents.first]
+role = "Go."
+sees = ["task"]
+optimizer = { lr = 1e-4, clip = 0.5 }
+
+[agents.second]
+role = "Go on."
+sees = ["first"]
+
+[policies.first]
+adapter = "one"
+
+[policies.second]
+model = "smollm2-135m-instruct"
+adapter = "two"
 "#;
 
 /// A file that is all right.
@@ -110,6 +131,7 @@ impl Folder {
         folder.write("shared.toml", SHARED);
         folder.write("broken.toml", BROKEN);
         folder.write("declared.toml", DECLARED);
+        folder.write("policies.toml", POLICIES);
         let said = |id: &str, agent: &str| format!("{{\"id\": \"{id}\", \"says\": {{\"{agent}\": \"X0\"}}}}\n");
         folder.write("demonstrations.jsonl", &said("Chad-capital", "keeper"));
         folder.write(

@@ -5,4 +5,5 @@
 mod folder;
 mod meaning;
 mod problems;
+mod published;
 mod random;

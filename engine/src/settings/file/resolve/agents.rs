@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use marft_topologies::Team;
 use marft_topologies::check::Code;
+use marft_topologies::team::PolicyKind;
 
-use super::Resolving;
+use super::{Resolving, start};
 use crate::settings::{ModelSettings, Sharing};
 
 /// The agents of a team by label; replicas count once.
@@ -55,7 +56,40 @@ impl Resolving<'_> {
         let learners = agents.iter().map(|(label, _)| label.clone()).filter(|label| able[label] && !frozen(label));
         let roster = Roster { learners: learners.collect(), agents };
         self.frozen(&roster, &able);
+        self.policies(team, model);
         roster
+    }
+
+    /// Checks that what the team file says of its policies goes with the run's model.
+    fn policies(&mut self, team: &Team, model: &ModelSettings) {
+        let span = self.file.team.as_ref().map_or_else(start, |team| team.span);
+        let typed = self.file.model.as_ref().and_then(|model| model.base.as_ref());
+        let mut adapters = Vec::new();
+        for policy in team.policies() {
+            let PolicyKind::Local { base, adapter } = &policy.kind else { continue };
+            let other = |base: &&String| **base != model.base && typed.is_none_or(|typed| typed.value != **base);
+            if let Some(base) = base.as_ref().filter(other) {
+                let message = format!(
+                    "policy `{}` of the team is based on `{base}`, and the run on `{}`",
+                    policy.name, model.base
+                );
+                self.report(Code::BadCombination, message, span, "all local policies of a run share one base");
+            }
+            adapters.extend(adapter.as_ref().map(|adapter| (&policy.name, adapter)));
+        }
+        match (adapters.as_slice(), model.weights) {
+            ([(policy, _), ..], Sharing::Full) => {
+                let message =
+                    format!("policy `{policy}` of the team starts from an adapter, and `weights = \"full\"` has none");
+                self.report(Code::BadCombination, message, span, "train adapters, or start from the base");
+            }
+            ([(first, one), rest @ ..], Sharing::Shared) if rest.iter().any(|(_, other)| other != one) => {
+                let message =
+                    format!("policy `{first}` of the team and others start from different adapters, and share one");
+                self.report(Code::BadCombination, message, span, "let them start from the same, or share nothing");
+            }
+            _ => {}
+        }
     }
 
     fn frozen(&mut self, roster: &Roster, able: &BTreeMap<String, bool>) {

@@ -97,10 +97,10 @@ impl Resolving<'_> {
                 given.whole = name.span;
                 given.add(&own.0);
             }
-            if let Some(mut algorithm) = self.algorithm(given) {
-                team_optimizer(&mut algorithm, team, label, own.map(|(_, own)| &own.0));
-                found.insert(label.clone(), algorithm);
+            if let Some((_, own)) = own {
+                self.stated_twice(team, label, &own.0);
             }
+            found.extend(self.algorithm(given).map(|algorithm| (label.clone(), algorithm)));
         }
         if team.credit() != &marft_topologies::team::Credit::default() {
             self.warnings.push(
@@ -108,10 +108,11 @@ impl Resolving<'_> {
                     .to_owned(),
             );
         }
-        self.agreement(&found, roster);
+        self.agreement(&found, roster, team);
         self.critic(&found, roster, model);
-        if model.weights != Sharing::Full {
-            self.gentle(&found);
+        match model.weights {
+            Sharing::Full => self.reference(&found),
+            _ => self.gentle(&found),
         }
         found
     }
@@ -201,7 +202,7 @@ impl Resolving<'_> {
     }
 
     /// Checks that agents agree where they must: on what the team does as one, and on the optimiser of shared weights.
-    fn agreement(&mut self, found: &BTreeMap<String, Algorithm>, roster: &Roster) {
+    fn agreement(&mut self, found: &BTreeMap<String, Algorithm>, roster: &Roster, team: &Team) {
         let mut learners = roster.learners.iter().filter_map(|label| Some((label, found.get(label)?)));
         let Some((first, leader)) = learners.next() else { return };
         let fact = |value: &dyn std::fmt::Debug| format!("{value:?}");
@@ -221,11 +222,33 @@ impl Resolving<'_> {
             let shared = |other: &&String| roster.weights(other) == roster.weights(label);
             let Some(partner) = roster.learners[..at].iter().find(shared) else { continue };
             let (Some(one), Some(other)) = (found.get(partner), found.get(label)) else { continue };
-            let optimizer = |a: &Algorithm| [a.learning_rate, a.weight_decay, a.adam_eps, a.max_grad_norm];
-            if optimizer(one) != optimizer(other) {
+            let optimizer = |label: &str, algorithm: &Algorithm| {
+                let stated = team_optimizer(team, label);
+                let own = |key: &str, ours: f64| stated.iter().find(|(name, _)| *name == key).map_or(ours, |own| own.1);
+                [
+                    own("learning_rate", algorithm.learning_rate),
+                    own("weight_decay", algorithm.weight_decay),
+                    own("max_grad_norm", algorithm.max_grad_norm),
+                    algorithm.adam_eps,
+                ]
+            };
+            if optimizer(partner, one) != optimizer(label, other) {
                 let message = format!("`{partner}` and `{label}` share weights, but not learning rate, decay and clip");
                 let span = self.override_place(label).or(self.override_place(partner)).unwrap_or_else(start);
                 self.report(Code::BadCombination, message, span, "give both the same, or weights of their own");
+            }
+        }
+    }
+
+    /// Reports what both files state of one agent's optimiser.
+    fn stated_twice(&mut self, team: &Team, label: &str, own: &Named<Json>) {
+        for (key, value) in team_optimizer(team, label) {
+            let means = |name: &str| {
+                name == key || Algorithm::keys().iter().any(|(known, settings)| *known == name && *settings == [key])
+            };
+            if let Some((name, _)) = own.iter().find(|(name, _)| means(name)) {
+                let message = format!("the team file states `{key}` of `{label}` too: {value}");
+                self.report(Code::BadCombination, message, name.span, "keep one of them");
             }
         }
     }
@@ -253,6 +276,16 @@ impl Resolving<'_> {
         }
     }
 
+    /// A divergence is measured from the weights as a stage found them: adapters can be held twice, a base cannot.
+    fn reference(&mut self, found: &BTreeMap<String, Algorithm>) {
+        if let Some((label, _)) = found.iter().find(|(_, algorithm)| algorithm.needs_reference()) {
+            let weights = self.file.model.as_ref().and_then(|model| model.weights.as_ref());
+            let message = format!("`{label}` is held near a reference, and with `weights = \"full\"` there is none");
+            let help = "train adapters, or set `kl_loss_coef` and `kl_reward_coef` to 0";
+            self.report(Code::BadCombination, message, weights.map_or_else(start, |weights| weights.span), help);
+        }
+    }
+
     /// Warns of rates that are made for full weights.
     fn gentle(&mut self, found: &BTreeMap<String, Algorithm>) {
         let slow: Vec<_> = found.iter().filter(|(_, algorithm)| algorithm.learning_rate < 1e-5).collect();
@@ -265,20 +298,13 @@ impl Resolving<'_> {
     }
 }
 
-/// Lets the optimiser settings of the team file hold where the run file says nothing about this agent.
-fn team_optimizer(algorithm: &mut Algorithm, team: &Team, label: &str, own: Option<&Named<Json>>) {
+/// The settings of an optimiser that a team file may state for an agent, with their names here.
+fn team_optimizer(team: &Team, label: &str) -> Vec<(&'static str, f64)> {
     let agent = team.agents().find(|(id, _)| team.node(*id).label == label);
-    let Some(optimizer) = agent.and_then(|(_, agent)| agent.optimizer) else { return };
-    let free = |keys: &[&str]| own.is_none_or(|own| own.iter().all(|(name, _)| !keys.contains(&name.value.as_str())));
-    if let (Some(rate), true) = (optimizer.lr, free(&["learning_rate", "actor_lr"])) {
-        algorithm.learning_rate = rate;
-    }
-    if let (Some(decay), true) = (optimizer.weight_decay, free(&["weight_decay"])) {
-        algorithm.weight_decay = decay;
-    }
-    if let (Some(clip), true) = (optimizer.clip, free(&["max_grad_norm", "grad_clip", "clip_grad"])) {
-        algorithm.max_grad_norm = clip;
-    }
+    let Some(optimizer) = agent.and_then(|(_, agent)| agent.optimizer) else { return Vec::new() };
+    let stated =
+        [("learning_rate", optimizer.lr), ("weight_decay", optimizer.weight_decay), ("max_grad_norm", optimizer.clip)];
+    stated.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
 }
 
 /// An error's message up to its hint.
