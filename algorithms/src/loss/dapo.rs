@@ -37,31 +37,19 @@ use tch::Tensor;
 
 use super::aggregate::Aggregation;
 use super::batch::PolicyBatch;
+use super::clipped_settings::clipped_settings;
 use super::dual_clip::Dual;
 use super::error::LossError;
 use super::lane::Lane;
 use super::policy::{PolicyLoss, policy_loss};
 use super::ppo_clip::Clip;
 
-/// Settings of [`dapo`].
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Dapo {
-    /// ε_low. Default 0.2.
-    #[serde(
-        alias = "epsilon",
-        alias = "epsilon_low",
-        alias = "clip_ratio",
-        alias = "clip_ratio_low",
-        alias = "eps_clip"
-    )]
-    pub clip_low: f64,
-    /// ε_high. Default 0.28.
-    #[serde(alias = "epsilon_high", alias = "clip_ratio_high", alias = "eps_clip_higher")]
-    pub clip_high: f64,
+clipped_settings! {
+    /// Settings of [`dapo`]. Defaults: ε_low 0.2, ε_high 0.28.
+    Dapo, clip_high: f64,
     /// The second bound for bad actions. Default `None`; verl's recipe uses 10.
     #[serde(alias = "clip_ratio_c", alias = "delta")]
-    pub dual_clip: Option<f64>,
+    dual_clip: Option<f64>,
 }
 
 impl Default for Dapo {

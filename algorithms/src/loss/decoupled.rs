@@ -32,39 +32,27 @@
 
 #![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
 
-use serde::Deserialize;
 use tch::Tensor;
 
 use super::aggregate::Aggregation;
 use super::batch::PolicyBatch;
+use super::clipped_settings::clipped_settings;
 use super::error::{LossError, positive, same_length};
+use super::fused::{Pairwise, reweigh};
 use super::lane::Lane;
 use super::pass::Prepare;
 use super::policy::{PolicyLoss, prepared_policy_loss, ratio};
 use super::ppo_clip::Clip;
 
-/// Settings of [`decoupled`].
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Decoupled {
-    /// ε_low. Default 0.2.
-    #[serde(
-        alias = "epsilon",
-        alias = "epsilon_low",
-        alias = "clip_ratio",
-        alias = "clip_ratio_low",
-        alias = "eps_clip"
-    )]
-    pub clip_low: f64,
-    /// ε_high. Default `None`: the same as `clip_low`.
-    #[serde(alias = "epsilon_high", alias = "clip_ratio_high", alias = "eps_clip_higher")]
-    pub clip_high: Option<f64>,
+clipped_settings! {
+    /// Settings of [`decoupled`]. Defaults: ε_low 0.2, ε_high the same.
+    Decoupled, clip_high: Option<f64>,
     /// The largest behaviour weight; above it a token is dropped. Default 5.
     #[serde(alias = "behav_imp_weight_cap")]
-    pub cap: f64,
+    cap: f64,
     /// How tokens become one number. Default `token-mean`.
     #[serde(alias = "loss_agg_mode")]
-    pub aggregation: Aggregation,
+    aggregation: Aggregation,
 }
 
 impl Default for Decoupled {
@@ -98,16 +86,22 @@ struct Behaviour<'a, F> {
 impl<F: Lane> Prepare<F> for Behaviour<'_, F> {
     const WEIGHS: bool = true;
 
-    #[inline(always)]
-    fn weigh<const FUSED: bool>(self, first: usize, proximal: &[F], in_loss: &[bool], weight: &mut [F]) {
-        let zero = <F as Lane>::ZERO;
+    fn weigh(self, first: usize, proximal: &[F], in_loss: &[bool], weight: &mut [F]) -> bool {
         let behave = &self.logp[first..first + weight.len()];
-        for (((w, &proximal), &behave), &keep) in weight.iter_mut().zip(proximal).zip(behave).zip(in_loss) {
-            let behave = behave.kept(keep);
-            let factor = ratio::<F, FUSED>(proximal.kept(keep), behave).parts.exp;
-            // The last term is zero, or NaN where the behaviour is not finite.
-            *w = *w * if factor <= self.cap { factor } else { zero } + behave * zero;
-        }
+        reweigh(Capped(self.cap), proximal, behave, in_loss, weight)
+    }
+}
+
+/// The ratio of two probabilities, or 0 above a cap; NaN for a second logarithm that is not finite.
+#[derive(Clone, Copy)]
+struct Capped<F>(F);
+
+impl<F: Lane> Pairwise<F> for Capped<F> {
+    #[inline(always)]
+    fn of<const FUSED: bool>(self, proximal: F, behave: F) -> F {
+        let zero = <F as Lane>::ZERO;
+        let factor = ratio::<F, FUSED>(proximal, behave).parts.exp;
+        (if factor <= self.0 { factor } else { zero }) + behave * zero
     }
 }
 

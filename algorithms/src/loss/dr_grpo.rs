@@ -28,35 +28,22 @@
 //! # Ok::<(), marft_algorithms::Error>(())
 //! ```
 
-use serde::Deserialize;
 use tch::Tensor;
 
 use super::aggregate::Aggregation;
 use super::batch::PolicyBatch;
+use super::clipped_settings::clipped_settings;
 use super::error::positive;
 use super::lane::Lane;
 use super::policy::{PolicyLoss, policy_loss};
 use super::ppo_clip::Clip;
 
-/// Settings of [`dr_grpo`].
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DrGrpo {
-    /// ε_low. Default 0.2.
-    #[serde(
-        alias = "epsilon",
-        alias = "epsilon_low",
-        alias = "clip_ratio",
-        alias = "clip_ratio_low",
-        alias = "eps_clip"
-    )]
-    pub clip_low: f64,
-    /// ε_high. Default `None`: the same as `clip_low`.
-    #[serde(alias = "epsilon_high", alias = "clip_ratio_high", alias = "eps_clip_higher")]
-    pub clip_high: Option<f64>,
+clipped_settings! {
+    /// Settings of [`dr_grpo`]. Defaults: ε_low 0.2, ε_high the same.
+    DrGrpo, clip_high: Option<f64>,
     /// D, tokens. Default 512, TRL's and verl's longest completion.
     #[serde(alias = "max_response_length", alias = "loss_scale_factor")]
-    pub max_completion_length: f64,
+    max_completion_length: f64,
 }
 
 impl Default for DrGrpo {

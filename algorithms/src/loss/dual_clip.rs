@@ -29,39 +29,26 @@
 
 #![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
 
-use serde::Deserialize;
 use tch::Tensor;
 
 use super::aggregate::Aggregation;
 use super::batch::PolicyBatch;
+use super::clipped_settings::clipped_settings;
 use super::error::{LossError, within};
 use super::fused::{Objective, Term};
 use super::lane::Lane;
 use super::policy::{PolicyLoss, policy_loss};
 use super::ppo_clip::Clip;
 
-/// Settings of [`dual_clip`].
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DualClip {
-    /// ε_low. Default 0.2.
-    #[serde(
-        alias = "epsilon",
-        alias = "epsilon_low",
-        alias = "clip_ratio",
-        alias = "clip_ratio_low",
-        alias = "eps_clip"
-    )]
-    pub clip_low: f64,
-    /// ε_high. Default `None`: the same as `clip_low`.
-    #[serde(alias = "epsilon_high", alias = "clip_ratio_high", alias = "eps_clip_higher")]
-    pub clip_high: Option<f64>,
+clipped_settings! {
+    /// Settings of [`dual_clip`]. Defaults: ε_low 0.2, ε_high the same.
+    DualClip, clip_high: Option<f64>,
     /// c, the bound on the ratio of a bad action. Default 3.
     #[serde(alias = "delta", alias = "clip_ratio_c")]
-    pub dual_clip: f64,
+    dual_clip: f64,
     /// How elements become one number. Default `token-mean`.
     #[serde(alias = "loss_agg_mode")]
-    pub aggregation: Aggregation,
+    aggregation: Aggregation,
 }
 
 impl Default for DualClip {

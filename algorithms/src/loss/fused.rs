@@ -7,6 +7,8 @@
 
 #![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
 
+use marft_torch::lanes::Kernel;
+
 use super::error::LossError;
 use super::lane::Lane;
 
@@ -78,97 +80,101 @@ impl<const K: usize> Sums<K> {
     }
 }
 
-/// The sums of a block, a register each.
-struct Lanes<F, const K: usize, const LANES: usize> {
-    loss: [F; LANES],
-    poison: [F; LANES],
-    stats: [[F; LANES]; K],
-    min: [F; LANES],
-    max: [F; LANES],
-}
-
-impl<F: Lane, const K: usize, const LANES: usize> Lanes<F, K, LANES> {
-    #[inline(always)]
-    fn new() -> Self {
-        let zero = [<F as Lane>::ZERO; LANES];
-        Self { loss: zero, poison: zero, stats: [zero; K], min: zero, max: zero }
-    }
-
-    /// Adds `LANES` tokens.
-    #[inline(always)]
-    fn add<O: Objective<F, K>, const FUSED: bool, const ADD: bool>(
-        &mut self,
-        objective: O,
-        columns: [&[F; LANES]; 4],
-        in_loss: &[bool; LANES],
-        gradient: &mut [F; LANES],
-    ) {
-        let [new, old, target, weight] = columns;
+/// The terms of whole registers of tokens. The second number is zero if the columns are finite.
+///
+/// Written for the compiler: sums are local arrays, every column is a parameter of its own and is walked by index. It then
+/// sees that columns do not overlap and keeps the sums in registers; with zipped iterators they live in memory, at half
+/// the speed.
+#[inline(always)]
+fn registers<F: Lane, O: Objective<F, K>, const K: usize, const LANES: usize, const FUSED: bool, const ADD: bool>(
+    objective: O,
+    new: &[[F; LANES]],
+    old: &[[F; LANES]],
+    target: &[[F; LANES]],
+    weight: &[[F; LANES]],
+    in_loss: &[[bool; LANES]],
+    gradient: &mut [[F; LANES]],
+) -> (Sums<K>, f64) {
+    let zero = [<F as Lane>::ZERO; LANES];
+    let (mut loss, mut poison, mut min, mut max, mut stats) = (zero, zero, zero, zero, [zero; K]);
+    let n = gradient.len();
+    let (new, old, target, weight, in_loss) = (&new[..n], &old[..n], &target[..n], &weight[..n], &in_loss[..n]);
+    for j in 0..n {
         for i in 0..LANES {
-            let keep = in_loss[i];
-            let (x, old, target) = (new[i].kept(keep), old[i].kept(keep), target[i].kept(keep));
-            self.poison[i] = ((x - old) + target).times_plus::<FUSED>(<F as Lane>::ZERO, self.poison[i]);
+            let keep = in_loss[j][i];
+            let (x, old, target) = (new[j][i].kept(keep), old[j][i].kept(keep), target[j][i].kept(keep));
+            poison[i] = ((x - old) + target).times_plus::<FUSED>(<F as Lane>::ZERO, poison[i]);
             let term = objective.term::<FUSED>(x, old, target);
-            let weight = weight[i].kept(keep);
-            self.loss[i] = term.loss.times_plus::<FUSED>(weight, self.loss[i]);
+            let weight = weight[j][i].kept(keep);
+            loss[i] = term.loss.times_plus::<FUSED>(weight, loss[i]);
             let slope = term.grad * weight;
-            gradient[i] = if ADD { gradient[i] + slope } else { slope };
-            for (sum, &stat) in self.stats.iter_mut().zip(&term.stats) {
-                sum[i] += stat;
+            gradient[j][i] = if ADD { gradient[j][i] + slope } else { slope };
+            for k in 0..K {
+                stats[k][i] += term.stats[k];
             }
-            if K > 0 {
-                self.min[i] = term.stats[0].least(self.min[i]);
-                self.max[i] = term.stats[0].most(self.max[i]);
-            }
+            min[i] = term.stats[0].least(min[i]);
+            max[i] = term.stats[0].most(max[i]);
         }
     }
-
-    #[inline(always)]
-    fn total(self) -> (Sums<K>, f64) {
-        let zero = <F as Lane>::ZERO;
-        let min = self.min.iter().fold(zero, |a, &b| b.least(a)).wide();
-        let max = self.max.iter().fold(zero, |a, &b| b.most(a)).wide();
-        (Sums { loss: sum(&self.loss), stats: self.stats.map(|lanes| sum(&lanes)), min, max }, sum(&self.poison))
+    let mut sums = Sums::new();
+    sums.loss = sum(&loss);
+    for k in 0..K {
+        sums.stats[k] = sum(&stats[k]);
     }
+    sums.min = fold(min, |a, b| b.least(a)).wide();
+    sums.max = fold(max, |a, b| b.most(a)).wide();
+    (sums, sum(&poison))
 }
 
-/// The terms of the columns of a block: their sums, and their gradients, written or (`ADD`) added to `gradient`.
+/// The terms of the columns: their sums, and their gradients, written or (`ADD`) added to `gradient`.
 ///
-/// All columns have one length. `None` if a number in the loss, a weight or the loss itself is not finite.
-#[inline(always)]
-pub(crate) fn block<
-    F: Lane,
-    O: Objective<F, K>,
-    const K: usize,
-    const LANES: usize,
-    const FUSED: bool,
-    const ADD: bool,
->(
+/// All columns have one length, at most [`BLOCK`]. `None` if a number in the loss or the loss itself is not finite.
+pub(crate) fn block<F: Lane, O: Objective<F, K>, const K: usize, const ADD: bool>(
     objective: O,
     columns: Columns<'_, F>,
     gradient: &mut [F],
 ) -> Option<Sums<K>> {
-    let Columns { new, old, target, weight, in_loss } = columns;
-    let (new, new_tail) = new.as_chunks::<LANES>();
-    let (old, old_tail) = old.as_chunks::<LANES>();
-    let (target, target_tail) = target.as_chunks::<LANES>();
-    let (weight, weight_tail) = weight.as_chunks::<LANES>();
-    let (in_loss, mask_tail) = in_loss.as_chunks::<LANES>();
-    let (gradient, gradient_tail) = gradient.as_chunks_mut::<LANES>();
-    let mut lanes = Lanes::<F, K, LANES>::new();
-    for (((((new, old), target), weight), in_loss), gradient) in
-        new.iter().zip(old).zip(target).zip(weight).zip(in_loss).zip(gradient)
-    {
-        lanes.add::<O, FUSED, ADD>(objective, [new, old, target, weight], in_loss, gradient);
+    F::dispatch(Block::<F, O, K, ADD> { objective, columns, gradient })
+}
+
+/// A block is a kernel of its own, and not the whole pass: in a larger function the compiler spills the sums.
+struct Block<'a, F, O, const K: usize, const ADD: bool> {
+    objective: O,
+    columns: Columns<'a, F>,
+    gradient: &'a mut [F],
+}
+
+impl<F: Lane, O: Objective<F, K>, const K: usize, const ADD: bool> Kernel for Block<'_, F, O, K, ADD> {
+    type Output = Option<Sums<K>>;
+
+    #[inline(always)]
+    fn run<const LANES: usize, const FUSED: bool>(self) -> Self::Output {
+        let Self { objective, columns, gradient } = self;
+        let Columns { new, old, target, weight, in_loss } = columns;
+        let (new, new_tail) = new.as_chunks::<LANES>();
+        let (old, old_tail) = old.as_chunks::<LANES>();
+        let (target, target_tail) = target.as_chunks::<LANES>();
+        let (weight, weight_tail) = weight.as_chunks::<LANES>();
+        let (in_loss, mask_tail) = in_loss.as_chunks::<LANES>();
+        let (gradient, gradient_tail) = gradient.as_chunks_mut::<LANES>();
+        let (mut sums, mut poison) =
+            registers::<F, O, K, LANES, FUSED, ADD>(objective, new, old, target, weight, in_loss, gradient);
+        if !new_tail.is_empty() {
+            let mut padded = [pad(gradient_tail)];
+            let (tail, poison_of_tail) = registers::<F, O, K, LANES, FUSED, ADD>(
+                objective,
+                &[pad(new_tail)],
+                &[pad(old_tail)],
+                &[pad(target_tail)],
+                &[pad(weight_tail)],
+                &[pad(mask_tail)],
+                &mut padded,
+            );
+            gradient_tail.copy_from_slice(&padded[0][..gradient_tail.len()]);
+            (sums, poison) = (sums.merge(&tail), poison + poison_of_tail);
+        }
+        (poison + sums.loss * 0.0 == 0.0).then_some(sums)
     }
-    if !new_tail.is_empty() {
-        let mut padded = pad(gradient_tail);
-        let tails = [&pad(new_tail), &pad(old_tail), &pad(target_tail), &pad(weight_tail)];
-        lanes.add::<O, FUSED, ADD>(objective, tails, &pad(mask_tail), &mut padded);
-        gradient_tail.copy_from_slice(&padded[..gradient_tail.len()]);
-    }
-    let (sums, poison) = lanes.total();
-    (poison + sums.loss * 0.0 == 0.0).then_some(sums)
 }
 
 #[inline(always)]
@@ -180,37 +186,123 @@ fn pad<T: Copy + Default, const LANES: usize>(tail: &[T]) -> [T; LANES] {
 
 #[inline(always)]
 fn sum<F: Lane, const LANES: usize>(lanes: &[F; LANES]) -> f64 {
-    lanes.iter().map(|lane| lane.wide()).sum()
+    fold(*lanes, |a, b| a + b).wide()
 }
 
-/// Sum of what `of` makes of every two numbers of a block of tokens in the loss (zero and zero outside it).
+/// Folds halves together until one number is left: as many steps as `LANES` has bits, where a chain would take `LANES`.
 #[inline(always)]
-pub(crate) fn pair_sum<F: Lane, const LANES: usize>(
+fn fold<F: Lane, const LANES: usize>(mut lanes: [F; LANES], with: impl Fn(F, F) -> F) -> F {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] = with(lanes[i], lanes[i + width]);
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+/// A function of two numbers.
+pub(crate) trait Pairwise<F>: Copy {
+    /// Its value; `FUSED` as in [`Lane::times_plus`]. To be marked `#[inline(always)]`.
+    fn of<const FUSED: bool>(self, left: F, right: F) -> F;
+}
+
+/// The first less the second.
+#[derive(Clone, Copy)]
+pub(crate) struct Difference;
+
+impl<F: Lane> Pairwise<F> for Difference {
+    #[inline(always)]
+    fn of<const FUSED: bool>(self, left: F, right: F) -> F {
+        left - right
+    }
+}
+
+/// Sum of what `pairwise` makes of every two numbers of tokens in the loss, and of zero and zero outside it.
+pub(crate) fn pair_sum<F: Lane, P: Pairwise<F>>(pairwise: P, left: &[F], right: &[F], in_loss: &[bool]) -> f64 {
+    let blocks = left.chunks(BLOCK).zip(right.chunks(BLOCK)).zip(in_loss.chunks(BLOCK));
+    blocks.map(|((left, right), in_loss)| F::dispatch(PairSum { pairwise, left, right, in_loss })).sum()
+}
+
+struct PairSum<'a, F, P> {
+    pairwise: P,
+    left: &'a [F],
+    right: &'a [F],
+    in_loss: &'a [bool],
+}
+
+impl<F: Lane, P: Pairwise<F>> Kernel for PairSum<'_, F, P> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<const LANES: usize, const FUSED: bool>(self) -> f64 {
+        let (left, left_tail) = self.left.as_chunks::<LANES>();
+        let (right, right_tail) = self.right.as_chunks::<LANES>();
+        let (in_loss, mask_tail) = self.in_loss.as_chunks::<LANES>();
+        let whole = pairs::<F, P, LANES, FUSED>(self.pairwise, left, right, in_loss);
+        let tail = [pad(left_tail)];
+        whole + pairs::<F, P, LANES, FUSED>(self.pairwise, &tail, &[pad(right_tail)], &[pad(mask_tail)])
+    }
+}
+
+#[inline(always)]
+fn pairs<F: Lane, P: Pairwise<F>, const LANES: usize, const FUSED: bool>(
+    pairwise: P,
+    left: &[[F; LANES]],
+    right: &[[F; LANES]],
+    in_loss: &[[bool; LANES]],
+) -> f64 {
+    let n = left.len();
+    let (right, in_loss) = (&right[..n], &in_loss[..n]);
+    let mut lanes = [<F as Lane>::ZERO; LANES];
+    for j in 0..n {
+        for i in 0..LANES {
+            let keep = in_loss[j][i];
+            lanes[i] += pairwise.of::<FUSED>(left[j][i].kept(keep), right[j][i].kept(keep));
+        }
+    }
+    sum(&lanes)
+}
+
+/// Multiplies every weight by what `pairwise` makes of two numbers, or outside the loss of zero and zero. Whether all
+/// are finite then.
+pub(crate) fn reweigh<F: Lane, P: Pairwise<F>>(
+    pairwise: P,
     left: &[F],
     right: &[F],
     in_loss: &[bool],
-    of: impl Fn(F, F) -> F,
-) -> f64 {
-    let mut total = 0.0;
-    for ((left, right), in_loss) in left.chunks(BLOCK).zip(right.chunks(BLOCK)).zip(in_loss.chunks(BLOCK)) {
-        let (left, left_tail) = left.as_chunks::<LANES>();
-        let (right, right_tail) = right.as_chunks::<LANES>();
-        let (in_loss, mask_tail) = in_loss.as_chunks::<LANES>();
-        let mut lanes = [<F as Lane>::ZERO; LANES];
-        let mut add = |left: &[F; LANES], right: &[F; LANES], in_loss: &[bool; LANES]| {
+    weight: &mut [F],
+) -> bool {
+    F::dispatch(Reweigh { pairs: PairSum { pairwise, left, right, in_loss }, weight })
+}
+
+struct Reweigh<'a, F, P> {
+    pairs: PairSum<'a, F, P>,
+    weight: &'a mut [F],
+}
+
+impl<F: Lane, P: Pairwise<F>> Kernel for Reweigh<'_, F, P> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<const LANES: usize, const FUSED: bool>(self) -> bool {
+        let Self { pairs: PairSum { pairwise, left, right, in_loss }, weight } = self;
+        let n = weight.len();
+        let (left, right, in_loss) = (&left[..n], &right[..n], &in_loss[..n]);
+        for i in 0..n {
+            let keep = in_loss[i];
+            weight[i] = weight[i] * pairwise.of::<FUSED>(left[i].kept(keep), right[i].kept(keep));
+        }
+        let (registers, tail) = weight.as_chunks::<LANES>();
+        let mut poison = [<F as Lane>::ZERO; LANES];
+        for register in registers {
             for i in 0..LANES {
-                lanes[i] += of(left[i].kept(in_loss[i]), right[i].kept(in_loss[i]));
+                poison[i] += register[i] * <F as Lane>::ZERO;
             }
-        };
-        for ((left, right), in_loss) in left.iter().zip(right).zip(in_loss) {
-            add(left, right, in_loss);
         }
-        if !left_tail.is_empty() {
-            add(&pad(left_tail), &pad(right_tail), &pad(mask_tail));
-        }
-        total += sum(&lanes);
+        poison.iter().chain(tail).all(|x| x.wide().is_finite())
     }
-    total
 }
 
 /// The first token in the loss with a number that is not finite, or an overflow of finite ones. `first` is the index of

@@ -30,41 +30,28 @@
 //! # Ok::<(), marft_algorithms::Error>(())
 //! ```
 
-use serde::Deserialize;
 use tch::Tensor;
 
 use super::aggregate::Aggregation;
 use super::batch::PolicyBatch;
+use super::clipped_settings::clipped_settings;
 use super::lane::Lane;
 use super::policy::{Penalty, PolicyLoss, penalised_policy_loss};
 use super::ppo_clip::Clip;
 use crate::kl::KlEstimator;
 
-/// Settings of [`grpo`].
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Grpo {
-    /// ε_low. Default 0.2.
-    #[serde(
-        alias = "epsilon",
-        alias = "epsilon_low",
-        alias = "clip_ratio",
-        alias = "clip_ratio_low",
-        alias = "eps_clip"
-    )]
-    pub clip_low: f64,
-    /// ε_high. Default `None`: the same as `clip_low`.
-    #[serde(alias = "epsilon_high", alias = "clip_ratio_high", alias = "eps_clip_higher")]
-    pub clip_high: Option<f64>,
+clipped_settings! {
+    /// Settings of [`grpo`]. Defaults: ε_low 0.2, ε_high the same.
+    Grpo, clip_high: Option<f64>,
     /// β, the weight of the divergence from the reference. Default 0: no reference is needed. The paper used 0.04.
     #[serde(alias = "kl_loss_coef", alias = "kl_coef")]
-    pub beta: f64,
+    beta: f64,
     /// The estimator of the divergence. Default k3.
     #[serde(alias = "kl_loss_type")]
-    pub kl_estimator: KlEstimator,
+    kl_estimator: KlEstimator,
     /// How tokens become one number. Default `seq-mean-token-mean`, as printed.
     #[serde(alias = "loss_agg_mode")]
-    pub aggregation: Aggregation,
+    aggregation: Aggregation,
 }
 
 impl Default for Grpo {

@@ -30,38 +30,23 @@
 //! # Ok::<(), marft_algorithms::Error>(())
 //! ```
 
-#![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
-
-use serde::Deserialize;
 use tch::Tensor;
 
 use super::aggregate::{Aggregation, count_kept};
 use super::batch::PolicyBatch;
-use super::fused::pair_sum;
+use super::clipped_settings::clipped_settings;
+use super::fused::{Difference, pair_sum};
 use super::lane::Lane;
 use super::pass::Prepare;
 use super::policy::{PolicyLoss, prepared_policy_loss};
 use super::ppo_clip::Clip;
 
-/// Settings of [`gspo`].
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Gspo {
-    /// ε_low. Default 3e-4.
-    #[serde(
-        alias = "epsilon",
-        alias = "epsilon_low",
-        alias = "clip_ratio",
-        alias = "clip_ratio_low",
-        alias = "eps_clip"
-    )]
-    pub clip_low: f64,
-    /// ε_high. Default 4e-4.
-    #[serde(alias = "epsilon_high", alias = "clip_ratio_high", alias = "eps_clip_higher")]
-    pub clip_high: f64,
+clipped_settings! {
+    /// Settings of [`gspo`]. Defaults: ε_low 3e-4, ε_high 4e-4.
+    Gspo, clip_high: f64,
     /// How tokens become one number. Default `seq-mean-token-mean`.
     #[serde(alias = "loss_agg_mode")]
-    pub aggregation: Aggregation,
+    aggregation: Aggregation,
 }
 
 impl Default for Gspo {
@@ -81,21 +66,14 @@ pub fn gspo<F: Lane>(logp_new: &Tensor, batch: &PolicyBatch<'_, F>, config: &Gsp
 struct SharedRatio;
 
 impl<F: Lane> Prepare<F> for SharedRatio {
-    #[inline(always)]
-    fn log_ratios<const LANES: usize>(
-        self,
-        new: &[F],
-        old: &[F],
-        in_loss: &[bool],
-        lengths: &[usize],
-    ) -> Option<Vec<F>> {
+    fn log_ratios(self, new: &[F], old: &[F], in_loss: &[bool], lengths: &[usize]) -> Option<Vec<F>> {
         let mut start = 0;
         let mut means = Vec::with_capacity(lengths.len());
         for &length in lengths {
             let tokens = start..start + length;
             start = tokens.end;
             let in_loss = &in_loss[tokens.clone()];
-            let sum = pair_sum::<F, LANES>(&new[tokens.clone()], &old[tokens], in_loss, |new, old| new - old);
+            let sum = pair_sum(Difference, &new[tokens.clone()], &old[tokens], in_loss);
             means.push(F::narrow(sum / count_kept(in_loss).max(1) as f64));
         }
         Some(means)

@@ -7,6 +7,7 @@
 pub mod aggregate;
 mod batch;
 pub mod cispo;
+mod clipped_settings;
 pub mod dapo;
 pub mod decoupled;
 pub mod dr_grpo;
@@ -48,7 +49,7 @@ pub use tis::{Tis, TisMode, TisWeights, tis};
 pub(crate) use aggregate::count_kept;
 pub(crate) use batch::{column, token_count};
 pub(crate) use error::{positive, same_length, within};
-pub(crate) use fused::{BLOCK, Objective, Term, pair_sum};
+pub(crate) use fused::{BLOCK, Objective, Pairwise, Term, pair_sum};
 pub(crate) use linear::{one_column, spread_column};
 pub(crate) use pass::{Extra, Nothing, Pass, Spread};
 pub(crate) use spans::even_lengths;

@@ -8,13 +8,12 @@
 use std::ops::Range;
 
 use marft_torch::FusedLoss;
-use marft_torch::lanes::Kernel;
 use tch::Tensor;
 
 use super::aggregate::{Aggregation, Totals, count_kept};
 use super::batch::token_count;
 use super::error::{LossError, same_length};
-use super::fused::{BLOCK, Columns, Names, Objective, Sums, Term, block, first_offender};
+use super::fused::{BLOCK, Columns, Names, Objective, Pairwise, Sums, Term, block, first_offender, reweigh};
 use super::lane::Lane;
 use super::spans::{Span, spans};
 
@@ -45,26 +44,20 @@ impl Spread {
 }
 
 /// What some losses do to their columns before the objective sees them. The default does nothing.
-///
-/// To be marked `#[inline(always)]`, as the objective.
 pub(crate) trait Prepare<F: Lane>: Copy + Sync {
     /// Whether [`weigh`](Self::weigh) does anything.
     const WEIGHS: bool = false;
 
-    /// One log-ratio per sequence of a span to take the place of each token's own. NaN where one of a
-    /// sequence is not finite.
-    fn log_ratios<const LANES: usize>(
-        self,
-        _new: &[F],
-        _old: &[F],
-        _in_loss: &[bool],
-        _lengths: &[usize],
-    ) -> Option<Vec<F>> {
+    /// One log-ratio per sequence of a span to take the place of each token's own. NaN where one of a sequence is not
+    /// finite.
+    fn log_ratios(self, _new: &[F], _old: &[F], _in_loss: &[bool], _lengths: &[usize]) -> Option<Vec<F>> {
         None
     }
 
-    /// Multiplies factors into the weights of a block that begins at token `first`; not finite where it cannot.
-    fn weigh<const FUSED: bool>(self, _first: usize, _old: &[F], _in_loss: &[bool], _weight: &mut [F]) {}
+    /// Multiplies factors into the weights of a block that begins at token `first`. Whether all are finite then.
+    fn weigh(self, _first: usize, _old: &[F], _in_loss: &[bool], _weight: &mut [F]) -> bool {
+        true
+    }
 }
 
 impl<F: Lane> Prepare<F> for () {}
@@ -136,7 +129,7 @@ impl<F: Lane> Pass<'_, F> {
         let spans: Vec<Span<'_>> = spans(self.lengths).collect();
         let ends: Vec<usize> = spans.iter().map(|span| span.tokens.end).collect();
         let results = loss.each_run(&ends, |index, new, gradient| {
-            F::dispatch(SpanPass { pass: self, objective, prepare, extra, span: &spans[index], new, gradient })
+            SpanPass { pass: self, objective, prepare, extra, span: &spans[index], new, gradient }.run()
         })?;
         let mut total = (Sums::new(), Sums::new());
         for result in results {
@@ -170,23 +163,20 @@ struct SpanPass<'a, F, O, P, Q, const K: usize> {
     gradient: &'a mut [F],
 }
 
-impl<F, O, P, Q, const K: usize> Kernel for SpanPass<'_, F, O, P, Q, K>
+impl<F, O, P, Q, const K: usize> SpanPass<'_, F, O, P, Q, K>
 where
     F: Lane,
     O: Objective<F, K>,
     P: Prepare<F>,
     Q: Objective<F, 1>,
 {
-    type Output = Result<Both<K>, LossError>;
-
-    #[inline(always)]
-    fn run<const LANES: usize, const FUSED: bool>(self) -> Self::Output {
+    fn run(self) -> Result<Both<K>, LossError> {
         let Self { pass, objective, prepare, extra, span, new, gradient } = self;
         let whole = span.tokens.clone();
         let in_loss = &pass.in_loss[whole.clone()];
         let old = pass.old.map_or(new, |column| &column[whole.clone()]);
         let target = pass.target.map_or(new, |column| &column[whole.clone()]);
-        let log_ratios = prepare.log_ratios::<LANES>(new, old, in_loss, span.lengths);
+        let log_ratios = prepare.log_ratios(new, old, in_loss, span.lengths);
         let uniform = pass.spread.uniform().map(F::narrow);
         let weights = if uniform.is_some() { Vec::new() } else { sequence_weights(pass.spread, span.lengths, in_loss) };
 
@@ -196,7 +186,7 @@ where
         let (mut weight_cursor, mut ratio_cursor) = (Cursor::default(), Cursor::default());
         for start in (0..new.len()).step_by(BLOCK) {
             let local = start..(start + BLOCK).min(new.len());
-            let first = whole.start + start;
+            let tokens = whole.start + local.start..whole.start + local.end;
             let weight = &mut weight[..local.len()];
             let (new, target, in_loss) = (&new[local.clone()], &target[local.clone()], &in_loss[local.clone()]);
             let gradient = &mut gradient[local.clone()];
@@ -206,57 +196,47 @@ where
                 Some(_) => {}
             }
             if let Some(Extra { objective, column, names }) = extra {
-                let columns = Columns { new, old: &column[first..first + new.len()], target, weight, in_loss };
-                let Some(block_sums) = block::<F, Q, 1, LANES, FUSED, false>(objective, columns, gradient) else {
-                    return Err(first_offender(columns, names, first));
-                };
-                extra_sums = extra_sums.merge(&block_sums);
+                let columns = Columns { new, old: &column[tokens.clone()], target, weight, in_loss };
+                let block_sums = block::<F, Q, 1, false>(objective, columns, gradient);
+                extra_sums = extra_sums.merge(&block_sums.ok_or_else(|| first_offender(columns, names, tokens.start))?);
             }
             let old = &old[local];
-            if let Some(factor) = pass.factor {
-                for ((w, &factor), &keep) in weight.iter_mut().zip(&factor[first..first + new.len()]).zip(in_loss) {
-                    *w = *w * factor.kept(keep);
-                }
-            }
-            prepare.weigh::<FUSED>(first, old, in_loss, weight);
+            let factor = pass.factor.map(|factor| &factor[tokens.clone()]);
+            let weighed = factor.is_none_or(|factor| reweigh(Left, factor, factor, in_loss, weight))
+                & prepare.weigh(tokens.start, old, in_loss, weight);
             let columns = Columns { new, old, target, weight, in_loss };
-            let weighable = !(P::WEIGHS || pass.factor.is_some()) || all_finite::<F, LANES>(weight);
-            let compared = match &log_ratios {
-                None => old,
-                Some(log_ratios) => {
-                    let shifted = &mut shifted[..new.len()];
-                    ratio_cursor.fill(span.lengths, log_ratios, shifted);
-                    for (shifted, &new) in shifted.iter_mut().zip(new) {
-                        *shifted = new - *shifted;
-                    }
-                    shifted
+            let mut compared = columns;
+            if let Some(log_ratios) = &log_ratios {
+                let shifted = &mut shifted[..new.len()];
+                ratio_cursor.fill(span.lengths, log_ratios, shifted);
+                for (shifted, &new) in shifted.iter_mut().zip(new) {
+                    *shifted = new - *shifted;
                 }
-            };
-            let compared = Columns { old: compared, ..columns };
+                compared.old = shifted;
+            }
             let block_sums = if extra.is_some() {
-                block::<F, O, K, LANES, FUSED, true>(objective, compared, gradient)
+                block::<F, O, K, true>(objective, compared, gradient)
             } else {
-                block::<F, O, K, LANES, FUSED, false>(objective, compared, gradient)
+                block::<F, O, K, false>(objective, compared, gradient)
             };
             match block_sums {
-                Some(block_sums) if weighable => sums = sums.merge(&block_sums),
-                _ => return Err(first_offender(columns, pass.names, first)),
+                Some(block_sums) if weighed => sums = sums.merge(&block_sums),
+                _ => return Err(first_offender(columns, pass.names, tokens.start)),
             }
         }
         Ok((sums, extra_sums))
     }
 }
 
-#[inline(always)]
-fn all_finite<F: Lane, const LANES: usize>(column: &[F]) -> bool {
-    let (chunks, tail) = column.as_chunks::<LANES>();
-    let mut poison = [<F as Lane>::ZERO; LANES];
-    for chunk in chunks {
-        for (poison, &x) in poison.iter_mut().zip(chunk) {
-            *poison += x * <F as Lane>::ZERO;
-        }
+/// The first of two numbers.
+#[derive(Clone, Copy)]
+struct Left;
+
+impl<F> Pairwise<F> for Left {
+    #[inline(always)]
+    fn of<const FUSED: bool>(self, left: F, _: F) -> F {
+        left
     }
-    poison.iter().chain(tail).all(|x| x.wide().is_finite())
 }
 
 fn sequence_weights<F: Lane>(spread: Spread, lengths: &[usize], in_loss: &[bool]) -> Vec<F> {
@@ -278,7 +258,6 @@ struct Cursor {
 
 impl Cursor {
     /// Writes the next tokens' numbers.
-    #[inline(always)]
     fn fill<F: Lane>(&mut self, lengths: &[usize], numbers: &[F], column: &mut [F]) {
         let mut done = 0;
         while done < column.len() {
@@ -312,11 +291,16 @@ mod tests {
 
     #[test]
     fn an_infinite_weight_is_noticed_wherever_it_is() {
-        for at in 0..19 {
-            let mut column = [1.0f32; 19];
-            assert!(all_finite::<f32, 8>(&column));
-            column[at] = f32::INFINITY;
-            assert!(!all_finite::<f32, 8>(&column));
+        for at in 0..37 {
+            let (mut weight, ones) = ([1.0f32; 37], [2.0f32; 37]);
+            let mut in_loss = [true; 37];
+            assert!(reweigh(Left, &ones, &ones, &in_loss, &mut weight));
+            assert_eq!(weight, ones);
+            let mut factor = ones;
+            factor[at] = f32::INFINITY;
+            assert!(!reweigh(Left, &factor, &ones, &in_loss, &mut weight.clone()));
+            in_loss[at] = false;
+            assert!(reweigh(Left, &factor, &ones, &in_loss, &mut weight));
         }
     }
 }

@@ -38,35 +38,22 @@
 
 #![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
 
-use serde::Deserialize;
 use tch::Tensor;
 
 use super::aggregate::Aggregation;
 use super::batch::PolicyBatch;
+use super::clipped_settings::clipped_settings;
 use super::error::{LossError, within};
 use super::fused::{Objective, Term};
 use super::lane::Lane;
 use super::policy::{PolicyLoss, Ratio, STATS, policy_loss, ratio};
 
-/// Settings of [`ppo_clip`].
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct PpoClip {
-    /// ε_low: how far below 1 the ratio may fall. Default 0.2.
-    #[serde(
-        alias = "epsilon",
-        alias = "epsilon_low",
-        alias = "clip_ratio",
-        alias = "clip_ratio_low",
-        alias = "eps_clip"
-    )]
-    pub clip_low: f64,
-    /// ε_high: how far above 1 the ratio may rise. Default `None`: the same as `clip_low`.
-    #[serde(alias = "epsilon_high", alias = "clip_ratio_high", alias = "eps_clip_higher")]
-    pub clip_high: Option<f64>,
+clipped_settings! {
+    /// Settings of [`ppo_clip`]. Defaults: ε_low 0.2, ε_high the same.
+    PpoClip, clip_high: Option<f64>,
     /// How elements become one number. Default `token-mean`.
     #[serde(alias = "loss_agg_mode")]
-    pub aggregation: Aggregation,
+    aggregation: Aggregation,
 }
 
 impl Default for PpoClip {

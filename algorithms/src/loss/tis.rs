@@ -35,10 +35,17 @@
 //! # Ok::<(), marft_algorithms::Error>(())
 //! ```
 
+#![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
+
+use marft_torch::parallel::each_run;
 use serde::Deserialize;
 
+use super::aggregate::count_kept;
 use super::error::{LossError, positive, same_length, within};
+use super::fused::{BLOCK, Columns, Difference, Names, Objective, Sums, Term, block, first_offender, pair_sum};
 use super::lane::{LOG_RATIO_LIMIT, Lane};
+use super::policy::ratio;
+use super::spans::{Span, spans};
 
 /// Over what a weight is taken, and what happens to one out of range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -106,64 +113,115 @@ pub fn tis<F: Lane>(
     same_length("in_loss", in_loss.len(), n)?;
     same_length("the sum of lengths", lengths.iter().sum(), n)?;
 
-    let gap =
-        |index: usize| (logp_trainer[index].kept(in_loss[index]) - logp_sampler[index].kept(in_loss[index])).wide();
-    let bounded = |log_weight: f64| {
-        let raw = log_weight.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp();
-        let fits = (floor..=max).contains(&raw);
-        let limited = match mode {
-            TisMode::TokenTruncate | TisMode::SequenceTruncate => raw.clamp(floor, max),
-            TisMode::TokenMask | TisMode::SequenceMask if fits => raw,
-            TisMode::TokenMask | TisMode::SequenceMask => 0.0,
-        };
-        (F::narrow(limited), fits)
-    };
     let by_sequence = matches!(mode, TisMode::SequenceTruncate | TisMode::SequenceMask);
-
+    let truncate = matches!(mode, TisMode::TokenTruncate | TisMode::SequenceTruncate);
+    let bounds = Bounds { floor: F::narrow(floor), max: F::narrow(max), truncate };
+    let spans: Vec<Span<'_>> = spans(lengths).collect();
+    let ends: Vec<usize> = spans.iter().map(|span| span.tokens.end).collect();
     let mut weight = vec![<F as Lane>::ZERO; n];
-    let (mut tokens, mut outside, mut sum_gap, mut max_gap, mut start) = (0usize, 0usize, 0.0, 0.0f64, 0);
-    for &length in lengths {
-        let sequence = start..start + length;
-        start += length;
-        let mut total = 0.0;
-        for index in sequence.clone() {
-            let d = gap(index);
-            total += d;
-            sum_gap += d.abs();
-            max_gap = max_gap.max(d.abs());
-        }
-        if !total.is_finite() {
-            return Err(offender(sequence, logp_trainer, logp_sampler, in_loss).into());
-        }
-        let shared = bounded(total);
-        for index in sequence.filter(|&index| in_loss[index]) {
-            let (value, fits) = if by_sequence { shared } else { bounded(gap(index)) };
-            weight[index] = value;
-            tokens += 1;
-            outside += usize::from(!fits);
-        }
+    let sums = each_run(&ends, &mut weight, |index, tokens, weight| {
+        let (trainer, sampler) = (&logp_trainer[tokens.clone()], &logp_sampler[tokens.clone()]);
+        let in_loss = &in_loss[tokens];
+        Weights { bounds, by_sequence, span: &spans[index], trainer, sampler, in_loss, weight }.run()
+    });
+    let mut total = Sums::new();
+    for sums in sums.map_err(LossError::from)? {
+        total = total.merge(&sums?);
     }
-    let count = tokens.max(1) as f64;
-    Ok(TisWeights { weight, mean_gap: sum_gap / count, max_gap, out_of_range: outside as f64 / count })
+    let [gap, outside] = total.stats.map(|sum| sum / count_kept(in_loss).max(1) as f64);
+    Ok(TisWeights { weight, mean_gap: gap, max_gap: total.max, out_of_range: outside })
 }
 
-#[cold]
-fn offender<F: Lane>(
-    mut sequence: std::ops::Range<usize>,
-    trainer: &[F],
-    sampler: &[F],
-    in_loss: &[bool],
-) -> LossError {
-    let start = sequence.start;
-    sequence
-        .find_map(|index| {
-            [("logp_trainer", trainer[index]), ("logp_sampler", sampler[index])]
-                .into_iter()
-                .find(|(_, value)| in_loss[index] && !value.wide().is_finite())
-                .map(|(what, value)| LossError::NotFinite { what, index, value: value.wide() })
-        })
-        .unwrap_or(LossError::NotFinite { what: "the sum of log-ratios", index: start, value: f64::INFINITY })
+#[derive(Clone, Copy)]
+struct Bounds<F> {
+    floor: F,
+    max: F,
+    truncate: bool,
 }
+
+impl<F: Lane> Bounds<F> {
+    /// The weight that takes the place of a ratio, and whether it is the ratio itself.
+    #[inline(always)]
+    fn apply(self, ratio: F) -> (F, bool) {
+        let limited = ratio.least(self.max).most(self.floor);
+        let fits = limited == ratio;
+        (if self.truncate | fits { limited } else { <F as Lane>::ZERO }, fits)
+    }
+}
+
+/// The weight of a token as the gradient of an objective of trainer, sampler, and 1 in the loss.
+#[derive(Clone, Copy)]
+struct ByToken<F>(Bounds<F>);
+
+impl<F: Lane> Objective<F, 2> for ByToken<F> {
+    #[inline(always)]
+    fn term<const FUSED: bool>(self, trainer: F, sampler: F, one: F) -> Term<F, 2> {
+        let (value, fits) = self.0.apply(ratio::<F, FUSED>(trainer, sampler).parts.exp);
+        BySequence(value, fits).term::<FUSED>(trainer, sampler, one)
+    }
+}
+
+/// The same where the weight is known.
+#[derive(Clone, Copy)]
+struct BySequence<F>(F, bool);
+
+impl<F: Lane> Objective<F, 2> for BySequence<F> {
+    #[inline(always)]
+    fn term<const FUSED: bool>(self, trainer: F, sampler: F, one: F) -> Term<F, 2> {
+        let (d, zero) = (trainer - sampler, <F as Lane>::ZERO);
+        Term { loss: zero, grad: self.0, stats: [d.most(-d), if self.1 { zero } else { one }] }
+    }
+}
+
+/// The weights of a span.
+struct Weights<'a, F> {
+    bounds: Bounds<F>,
+    by_sequence: bool,
+    span: &'a Span<'a>,
+    trainer: &'a [F],
+    sampler: &'a [F],
+    in_loss: &'a [bool],
+    weight: &'a mut [F],
+}
+
+impl<F: Lane> Weights<'_, F> {
+    fn run(self) -> Result<Sums<2>, LossError> {
+        let Self { bounds, by_sequence, span, trainer, sampler, in_loss, weight } = self;
+        let ones = [F::ONE; BLOCK];
+        let (mut sums, mut start) = (Sums::new(), 0);
+        // Tokens are independent of one another where each has its own weight.
+        let whole = [trainer.len()];
+        for &length in if by_sequence { span.lengths } else { &whole } {
+            let end = start + length;
+            let shared = by_sequence.then(|| {
+                let (trainer, sampler) = (&trainer[start..end], &sampler[start..end]);
+                let d = pair_sum(Difference, trainer, sampler, &in_loss[start..end]);
+                let (value, fits) = bounds.apply(F::narrow(d.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()));
+                BySequence(value, fits)
+            });
+            while start < end {
+                let block_end = (start + BLOCK).min(end);
+                let part = start..block_end;
+                let ones = &ones[..part.len()];
+                let (new, old, in_loss) = (&trainer[part.clone()], &sampler[part.clone()], &in_loss[part.clone()]);
+                let columns = Columns { new, old, target: ones, weight: ones, in_loss };
+                let out = &mut weight[part];
+                let block_sums = match shared {
+                    Some(shared) => block::<F, BySequence<F>, 2, false>(shared, columns, out),
+                    None => block::<F, ByToken<F>, 2, false>(ByToken(bounds), columns, out),
+                };
+                let Some(block_sums) = block_sums else {
+                    return Err(first_offender(columns, NAMES, span.tokens.start + start));
+                };
+                sums = sums.merge(&block_sums);
+                start = block_end;
+            }
+        }
+        Ok(sums)
+    }
+}
+
+const NAMES: Names = ["logp_trainer", "logp_sampler", "one", "one"];
 
 #[cfg(test)]
 mod tests {

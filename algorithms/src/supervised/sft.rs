@@ -31,15 +31,12 @@
 
 #![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
 
-use std::ops::Range;
-
-use marft_torch::lanes::Kernel;
 use marft_torch::parallel::parallel_map;
 use tch::Tensor;
 
 use crate::loss::{
-    BLOCK, Lane, LossError, Objective, ScalarLoss, Spread, Term, count_kept, even_lengths, pair_sum, same_length,
-    spread_column, within,
+    BLOCK, Lane, LossError, Objective, Pairwise, ScalarLoss, Spread, Term, count_kept, even_lengths, pair_sum,
+    same_length, spread_column, within,
 };
 
 /// The weights of tokens.
@@ -87,9 +84,10 @@ pub fn sft<F: Lane>(logp: &Tensor, in_loss: &[bool], weights: &SftWeights<'_, F>
 /// Sum of the weights of the tokens in the loss; what [`SftWeights::total`] wants of a whole batch.
 pub fn weight_sum<F: Lane>(weight: &[F], in_loss: &[bool]) -> crate::Result<f64> {
     same_length("weight", weight.len(), in_loss.len())?;
-    let sum = |range: Range<usize>| F::dispatch(WeightSum { weight: &weight[range.clone()], in_loss: &in_loss[range] });
     let sums = parallel_map(weight.len().div_ceil(STRETCH), |index| {
-        sum(index * STRETCH..((index + 1) * STRETCH).min(weight.len()))
+        let range = index * STRETCH..((index + 1) * STRETCH).min(weight.len());
+        let (weight, in_loss) = (&weight[range.clone()], &in_loss[range]);
+        pair_sum(NotNegative, weight, weight, in_loss)
     });
     let total: f64 = sums.map_err(LossError::from)?.into_iter().sum();
     if total.is_finite() { Ok(total) } else { Err(first_bad_weight(weight, in_loss).into()) }
@@ -98,24 +96,14 @@ pub fn weight_sum<F: Lane>(weight: &[F], in_loss: &[bool]) -> crate::Result<f64>
 /// Tokens summed by one thread at a time.
 const STRETCH: usize = 32 * BLOCK;
 
-struct WeightSum<'a, F> {
-    weight: &'a [F],
-    in_loss: &'a [bool],
-}
+/// A number, or NaN for a negative one.
+#[derive(Clone, Copy)]
+struct NotNegative;
 
-impl<F: Lane> Kernel for WeightSum<'_, F> {
-    type Output = f64;
-
-    /// NaN where a weight is negative.
+impl<F: Lane> Pairwise<F> for NotNegative {
     #[inline(always)]
-    fn run<const LANES: usize, const FUSED: bool>(self) -> f64 {
-        let nan = F::narrow(f64::NAN);
-        pair_sum::<F, LANES>(
-            self.weight,
-            self.weight,
-            self.in_loss,
-            |w, _| if w >= <F as Lane>::ZERO { w } else { nan },
-        )
+    fn of<const FUSED: bool>(self, weight: F, _: F) -> F {
+        if weight >= <F as Lane>::ZERO { weight } else { F::narrow(f64::NAN) }
     }
 }
 
@@ -154,7 +142,7 @@ mod tests {
     fn chunks_add_up_to_the_whole() {
         let (all, mask) = ([-1.0, -2.0, -5.0, -0.5], [true, false, true, true]);
         let whole = sft::<f64>(&variable(&all), &mask, &SftWeights::default()).unwrap().value;
-        let part = |range: Range<usize>| {
+        let part = |range: std::ops::Range<usize>| {
             let weights = SftWeights::<f64> { token: None, total: Some(3.0) };
             sft(&variable(&all[range.clone()]), &mask[range], &weights).unwrap().value
         };

@@ -14,7 +14,6 @@ mod error;
 mod real;
 mod record;
 mod regroup;
-mod tensors;
 
 pub use boundary::Boundary;
 pub use chain::{Chain, Turn, TurnIds};
@@ -22,4 +21,3 @@ pub use error::TrajectoryError;
 pub use real::Real;
 pub use record::{Close, EpisodeRecord, TurnRecord};
 pub use regroup::Regrouped;
-pub use tensors::LossRows;
