@@ -61,4 +61,10 @@ pub trait Environment: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// The environment broke.
     fn step(&mut self, output: Option<&Message>) -> Result<Outcome, EnvironmentFault>;
+
+    /// Whether it waits on something: a child process, a server, a long computation. It then works on another thread, and
+    /// holds up no episode but its own.
+    fn blocking(&self) -> bool {
+        false
+    }
 }

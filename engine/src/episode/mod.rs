@@ -5,5 +5,5 @@ mod record;
 mod segment;
 
 pub use archive::{ArchiveError, read, write};
-pub use record::{EpisodeRecord, FaultRecord, Fork, RecordError, RewardStreams, TermRecord, TurnRecord};
+pub use record::{EpisodeRecord, FaultKind, FaultRecord, Fork, RecordError, RewardStreams, TermRecord, TurnRecord};
 pub use segment::{Segment, SegmentError, Span, SpanKind};

@@ -55,6 +55,9 @@ pub struct Fork {
 pub struct TurnRecord {
     /// The agent's label.
     pub agent: String,
+    /// Where in the episode it stands, the same in every schedule: turns are told in the order of their keys.
+    #[serde(default)]
+    pub key: Vec<u32>,
     /// The step of the environment in which it spoke, from 0.
     pub step: u32,
     /// The round of the team in which it spoke, from 0.
@@ -108,7 +111,7 @@ pub struct TermRecord {
 /// Something that broke: never a reward of 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultRecord {
-    /// `policy`, `tool`, `environment`, `reward` or `context`.
+    /// The name of a [`FaultKind`].
     pub kind: String,
     /// The turn in which it happened.
     pub turn: Option<usize>,
@@ -116,6 +119,48 @@ pub struct FaultRecord {
     pub message: String,
     /// Whether a retry mended it.
     pub recovered: bool,
+}
+
+/// What broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FaultKind {
+    /// A voice gave no answer, or none that can be used.
+    Policy,
+    /// A tool gave no result.
+    Tool,
+    /// A turn took too long.
+    Deadline,
+    /// A context was too long.
+    Context,
+    /// The environment broke.
+    Environment,
+    /// The reward could not be given.
+    Reward,
+}
+
+impl FaultKind {
+    /// Every kind.
+    pub const ALL: [Self; 6] =
+        [Self::Policy, Self::Tool, Self::Deadline, Self::Context, Self::Environment, Self::Reward];
+
+    /// Its name in records and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Policy => "policy",
+            Self::Tool => "tool",
+            Self::Deadline => "deadline",
+            Self::Context => "context",
+            Self::Environment => "environment",
+            Self::Reward => "reward",
+        }
+    }
+
+    /// The kind of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
 }
 
 impl EpisodeRecord {
@@ -239,6 +284,7 @@ pub(super) fn example() -> EpisodeRecord {
         segments: vec![segment],
         turns: vec![TurnRecord {
             agent: "actor".to_owned(),
+            key: vec![0, 0, 0, 0, 0, 0],
             step: 0,
             round: 0,
             text: "läk".to_owned(),

@@ -38,6 +38,7 @@ mod steps;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use marft_agents::train::PassOptions;
 use marft_topologies::Team;
@@ -170,8 +171,15 @@ fn world(
     voices: Vec<Arc<dyn Voice>>,
 ) -> Result<Engine, TrainerError> {
     let reward = settings.composite(registry).map_err(|error| TrainerError::Setting(error.to_string()))?;
-    let (team, retries) = (Arc::clone(team), settings.rollout.retries);
-    Ok(Engine::new(EngineConfig { team, voices, reward, retries, queue: QUEUE })?)
+    let rollout = &settings.rollout;
+    let config = EngineConfig {
+        retries: rollout.retries,
+        queue: QUEUE,
+        long_context: rollout.long_context,
+        patience: rollout.turn_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+        ..EngineConfig::new(Arc::clone(team), voices, reward)
+    };
+    Ok(Engine::new(config)?)
 }
 
 /// A learner over `cohorts`.

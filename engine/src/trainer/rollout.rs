@@ -54,7 +54,12 @@ impl Rollout<'_> {
                     break;
                 };
                 let (environment, temperature) = ((self.environment)(), self.temperature);
-                self.engine.open(Opening { task, environment, seed, step: self.step, sample, temperature });
+                self.engine.open(Opening {
+                    step: self.step,
+                    sample,
+                    temperature,
+                    ..Opening::new(task, environment, seed)
+                });
             }
             if self.engine.progress().open == 0 {
                 return Ok(self.engine.take_closed());
@@ -67,7 +72,12 @@ impl Rollout<'_> {
     pub(super) fn one(&mut self, task: &Arc<Task>, number: u64, sample: u32) -> Result<EpisodeRecord, TrainerError> {
         let seed = self.seed.child("task", number).child("episode", u64::from(sample));
         let (environment, task) = ((self.environment)(), Arc::clone(task));
-        self.engine.open(Opening { task, environment, seed, step: self.step, sample, temperature: self.temperature });
+        self.engine.open(Opening {
+            step: self.step,
+            sample,
+            temperature: self.temperature,
+            ..Opening::new(task, environment, seed)
+        });
         while self.engine.progress().open > 0 {
             self.engine.tick(PATIENCE)?;
         }

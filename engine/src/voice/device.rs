@@ -133,6 +133,7 @@ impl Desk {
             cached: response.cached_prompt_tokens,
             ids: response.ids,
             logprobs: response.logprobs,
+            usage: None,
         }
     }
 
@@ -195,19 +196,13 @@ impl DeviceVoice {
             ..Sampling::default()
         }
     }
-
-    /// The longest context of the model, in tokens.
-    pub fn window(&self) -> usize {
-        self.window
-    }
 }
 
 impl Voice for DeviceVoice {
     fn ask(&self, question: Question, answers: &Sender<Answer>) -> Taken {
         let ticket = question.ticket;
-        let refuse = |message: String| {
-            Taken::Now(Answer { ticket, outcome: Err(VoiceFault { message, transient: false }) })
-        };
+        let refuse =
+            |message: String| Taken::Now(Answer { ticket, outcome: Err(VoiceFault { message, transient: false }) });
         let Prompt::Tokens(prompt) = question.prompt else {
             return refuse("a model on a device reads tokens, not words".to_owned());
         };
@@ -239,5 +234,9 @@ impl Voice for DeviceVoice {
 
     fn follow_up(&self, text: &str, ended: bool) -> Result<Vec<u32>, VoiceFault> {
         self.prompts.follow_up(text, ended)
+    }
+
+    fn window(&self) -> Option<usize> {
+        Some(self.window)
     }
 }

@@ -2,7 +2,9 @@
 
 mod demonstrator;
 mod device;
+mod human;
 mod prompts;
+mod remote;
 mod scripted;
 
 use std::sync::Arc;
@@ -13,7 +15,9 @@ use marft_topologies::team::Sampling;
 
 pub use demonstrator::{Demonstrator, Sayings};
 pub use device::{DeviceVoice, Forwarder};
+pub use human::Human;
 pub use prompts::Prompts;
+pub use remote::Remote;
 pub use scripted::Scripted;
 
 use crate::seed::Seed;
@@ -86,6 +90,8 @@ pub struct Words {
     pub version: u64,
     /// Prompt tokens that came out of the prefix cache.
     pub cached: usize,
+    /// Tokens that were sampled, as a server counts them that does not name them.
+    pub usage: Option<u32>,
 }
 
 /// Why a voice gave no answer: never a reward of 0.
@@ -117,8 +123,8 @@ impl std::fmt::Debug for Taken {
 
 /// Something that answers.
 pub trait Voice: Send + Sync + std::fmt::Debug {
-    /// Takes a question. An answer that does not exist yet is sent to `answers` later, from any thread, exactly once, also
-    /// when the question is withdrawn.
+    /// Takes a question. An answer that does not exist yet is sent to `answers` later, from any thread, exactly once; when
+    /// the question is withdrawn, at most once.
     fn ask(&self, question: Question, answers: &Sender<Answer>) -> Taken;
 
     /// Turns messages into the tokens of a fresh context; `None` for voices that take words.
@@ -133,4 +139,9 @@ pub trait Voice: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// The template refuses the messages.
     fn follow_up(&self, text: &str, ended: bool) -> Result<Vec<u32>, VoiceFault>;
+
+    /// The longest context in tokens, prompt and answer together; `None` where the voice knows none, or takes words.
+    fn window(&self) -> Option<usize> {
+        None
+    }
 }

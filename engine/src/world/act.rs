@@ -1,136 +1,139 @@
-//! Act: renders what the agents of all ready turns see and asks their voices, all of them together.
+//! Act: renders what the agents of all ready turns see and asks their voices, all of them together; calls tools.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bevy_ecs::error::BevyError;
 use bevy_ecs::prelude::*;
-use marft_topologies::team::Sampling;
-use marft_topologies::turns::{Ask, Observation};
+use marft_topologies::turns::Ask;
+use serde_json::{Map, Value};
 
-use super::components::{Answered, Episode, Ready, SpeaksIn, Turn, Waiting};
-use super::draft::Context;
-use super::resources::{Answers, Counters, Rules, Voices};
-use crate::episode::Segment;
-use crate::voice::{Answer, Line, Prompt, Question, Taken, Ticket, Voice, VoiceFault};
+use super::components::{Episode, Next, Play, Turn, Waiting};
+use super::prompt::{self, Trouble};
+use super::repeat;
+use super::resources::{Answered, Answers, Beside, Deadlines, ForTools, ForVoices, Rules, Toolbox, Voices};
+use crate::episode::FaultKind;
+use crate::seed::Seed;
+use crate::tool::ToolRequest;
+use crate::voice::{Answer, Taken, Ticket, VoiceFault, Words};
 
-pub(super) fn act(
+pub(super) fn ask(
     mut commands: Commands<'_, '_>,
     rules: Res<'_, Rules>,
     voices: Res<'_, Voices>,
     answers: Res<'_, Answers>,
-    mut counters: ResMut<'_, Counters>,
-    ready: Query<'_, '_, (Entity, &Turn, &SpeaksIn), With<Ready>>,
+    mut queue: ResMut<'_, ForVoices>,
+    mut answered: ResMut<'_, Answered>,
+    mut deadlines: ResMut<'_, Deadlines>,
+    mut turns: Query<'_, '_, &mut Turn>,
+    mut episodes: Query<'_, '_, &mut Episode>,
+) {
+    for entity in queue.0.drain(..) {
+        // a turn that is asked again may have been withdrawn meanwhile
+        let Ok(mut turn) = turns.get_mut(entity) else { continue };
+        let Ok(mut episode) = episodes.get_mut(turn.episode) else { continue };
+        let (turn, play) = (&mut *turn, &mut **episode);
+        let ticket = Ticket(entity.to_bits());
+        if let Some(words) = repeat::words(play, turn, &rules) {
+            answered.0.push(Answer { ticket, outcome: Ok(words) });
+            continue;
+        }
+        let taken = match prompt::question(play, turn, ticket, &rules, &voices) {
+            Ok((voice, question)) => voice.ask(question, &answers.sender),
+            Err(trouble) => Taken::Now(Answer { ticket, outcome: Err(refuse(turn, trouble)) }),
+        };
+        take(&mut commands, &mut answered, &mut deadlines, &voices, (entity, turn), taken);
+    }
+}
+
+pub(super) fn call(
+    mut commands: Commands<'_, '_>,
+    rules: Res<'_, Rules>,
+    voices: Res<'_, Voices>,
+    tools: Res<'_, Toolbox>,
+    answers: Res<'_, Answers>,
+    mut beside: ResMut<'_, Beside>,
+    mut queue: ResMut<'_, ForTools>,
+    mut answered: ResMut<'_, Answered>,
+    mut deadlines: ResMut<'_, Deadlines>,
+    mut turns: Query<'_, '_, &mut Turn>,
     mut episodes: Query<'_, '_, &mut Episode>,
 ) -> Result<(), BevyError> {
-    for (entity, turn, SpeaksIn(of)) in &ready {
+    for entity in queue.0.drain(..) {
+        let Ok(mut turn) = turns.get_mut(entity) else { continue };
+        let Ok(mut episode) = episodes.get_mut(turn.episode) else { continue };
+        let (turn, play) = (&mut *turn, &mut **episode);
         let ticket = Ticket(entity.to_bits());
-        let mut episode = episodes.get_mut(*of)?;
-        let node = rules.team().node(turn.turn.node);
-        let question = match (&turn.turn.ask, node.agent()) {
-            (Ask::Words { sampling, .. }, Some(agent)) => {
-                let voice = &voices.voices[agent.policy.index()];
-                let seed = episode.seed.child("turn", turn.turn.key.stream(0)).child("call", u64::from(turn.failures));
-                let place = episode.draft.place(&turn.turn, &node.label);
-                let policy = &rules.team().policy(agent.policy).name;
-                prompt(&mut episode, turn, place, policy, voice.as_ref()).map(|prompt| {
-                    let mut sampling: Sampling = sampling.clone();
-                    if let Some(temperature) = episode.temperature {
-                        sampling.temperature = temperature;
-                    }
-                    let (agent, task) = (node.label.clone(), Arc::clone(&episode.task));
-                    let turn = episode.draft.earlier(place);
-                    (voice, Question { ticket, agent, prompt, sampling, seed, task, turn })
-                })
-            }
-            (Ask::Words { .. }, None) => Err(fault("a turn of words without an agent")),
-            (Ask::Tool { tool }, _) => Err(fault(&format!("no tool called `{tool}` is connected"))),
-        };
-        let mut turn_entity = commands.entity(entity);
-        turn_entity.remove::<Ready>();
-        let taken = match question {
-            Ok((voice, question)) => voice.ask(question, &answers.sender),
-            Err(fault) => Taken::Now(Answer { ticket, outcome: Err(fault) }),
-        };
-        match taken {
-            Taken::Now(answer) => {
-                turn_entity.insert(Answered(answer));
-            }
-            Taken::Later(cancel) => {
-                counters.waiting += 1;
-                turn_entity.insert(Waiting(Some(cancel)));
-            }
+        if let Some(words) = repeat::words(play, turn, &rules) {
+            answered.0.push(Answer { ticket, outcome: Ok(words) });
+            continue;
         }
+        let taken = match request(play, turn, &rules) {
+            Ok(request) => tools.0.start(request, ticket, &beside.0.handle()?, &answers.sender),
+            Err(answer) => Taken::Now(Answer { ticket, outcome: answer }),
+        };
+        take(&mut commands, &mut answered, &mut deadlines, &voices, (entity, turn), taken);
     }
     Ok(())
 }
 
-fn fault(message: &str) -> VoiceFault {
-    VoiceFault { message: message.to_owned(), transient: false }
+/// Keeps an answer, or what withdraws the question.
+fn take(
+    commands: &mut Commands<'_, '_>,
+    answered: &mut Answered,
+    deadlines: &mut Deadlines,
+    voices: &Voices,
+    (entity, turn): (Entity, &mut Turn),
+    taken: Taken,
+) {
+    match taken {
+        Taken::Now(answer) => answered.0.push(answer),
+        Taken::Later(cancel) => {
+            commands.entity(entity).insert(Waiting(Some(cancel)));
+            if let (Some(patience), None) = (voices.patience, turn.deadline) {
+                let deadline = Instant::now() + patience;
+                turn.deadline = Some(deadline);
+                deadlines.0.push(Reverse((deadline, entity)));
+            }
+        }
+    }
 }
 
-/// What the agent is shown, appended to what it has seen where it continues a conversation. Text is rendered and tokenised
-/// once: everything before stays as it is, ids verbatim.
-fn prompt(
-    episode: &mut Episode,
-    turn: &Turn,
-    place: usize,
-    policy: &str,
-    voice: &dyn Voice,
-) -> Result<Prompt, VoiceFault> {
-    let id = turn.turn.id;
-    if turn.failures > 0
-        && let Some(context) = episode.draft.contexts.get(&id)
-    {
-        // asked again after a fault: the same prompt
-        return Ok(as_prompt(episode, context));
+/// The fault of a question that cannot be asked; a context that is too long is counted as what it is.
+fn refuse(turn: &mut Turn, trouble: Trouble) -> VoiceFault {
+    match trouble {
+        Trouble::Voice(fault) => fault,
+        Trouble::TooLong(message) => {
+            turn.broke = FaultKind::Context;
+            VoiceFault { message, transient: false }
+        }
     }
-    // what is remembered between episodes lives outside the world for now: `()` remembers nothing
-    let shown = episode.turns.observation(id, &()).map_err(|error| fault(&error.to_string()))?;
-    let before = shown.continues.and_then(|earlier| episode.draft.contexts.get(&earlier).cloned());
-    let context = match before {
-        Some(Context::Tokens { segment, ended }) => {
-            let ids = voice.follow_up(&shown.user, ended)?;
-            episode.draft.segments[segment].observe(place, &ids);
-            Context::Tokens { segment, ended: false }
+}
+
+/// What a tool is asked: by a function, its rendered arguments; by an agent, what it wrote.
+fn request(play: &mut Play, turn: &mut Turn, rules: &Rules) -> Result<ToolRequest, Result<Words, VoiceFault>> {
+    let rule = rules.node(turn.turn.node);
+    turn.place.get_or_insert_with(|| play.draft.begin(&turn.turn, rule));
+    let (tool, arguments) = match (&turn.next, &turn.turn.ask) {
+        (Next::Calls(calls), _) => match calls.front() {
+            Some(call) => (call.name.clone(), call.arguments.clone()),
+            None => return Err(Ok(Words::default())),
+        },
+        (_, Ask::Tool { tool }) => {
+            let shown = prompt::observe(play, turn.turn.id).map_err(Err)?;
+            let arguments = shown.arguments.into_iter().map(|(name, text)| (name, Value::from(text)));
+            (tool.clone(), arguments.collect::<Map<_, _>>())
         }
-        Some(Context::Words(mut lines)) => {
-            lines.push(Line { role: "user", text: shown.user });
-            Context::Words(lines)
-        }
-        None => open(episode, &shown, place, policy, voice)?,
+        (_, Ask::Words { .. }) => return Err(Ok(Words::default())),
     };
-    let prompt = as_prompt(episode, &context);
-    episode.draft.contexts.insert(id, context);
-    Ok(prompt)
+    let seed = seed(play.seed, turn).child("tool", u64::from(turn.calls));
+    Ok(ToolRequest { tool, caller: rule.label.clone(), arguments, task: Arc::clone(&play.task), seed })
 }
 
-fn open(
-    episode: &mut Episode,
-    shown: &Observation,
-    place: usize,
-    policy: &str,
-    voice: &dyn Voice,
-) -> Result<Context, VoiceFault> {
-    let mut lines = vec![];
-    if !shown.system.is_empty() {
-        lines.push(Line { role: "system", text: shown.system.clone() });
-    }
-    lines.push(Line { role: "user", text: shown.user.clone() });
-    match voice.open(&lines) {
-        None => Ok(Context::Words(lines)),
-        Some(ids) => {
-            let agent = episode.draft.turns[place].1.agent.clone();
-            let mut segment = Segment { agent, policy: policy.to_owned(), ..Segment::default() };
-            segment.observe(place, &ids?);
-            episode.draft.segments.push(segment);
-            Ok(Context::Tokens { segment: episode.draft.segments.len() - 1, ended: false })
-        }
-    }
-}
-
-fn as_prompt(episode: &Episode, context: &Context) -> Prompt {
-    match context {
-        Context::Tokens { segment, .. } => Prompt::Tokens(episode.draft.segments[*segment].ids.clone()),
-        Context::Words(lines) => Prompt::Words(lines.clone()),
-    }
+/// Where the random numbers of a question come from.
+pub(super) fn seed(episode: Seed, turn: &Turn) -> Seed {
+    let seed = episode.child("turn", turn.turn.key.stream(0));
+    let seed = if turn.answers == 0 { seed } else { seed.child("again", u64::from(turn.answers)) };
+    seed.child("call", u64::from(turn.failures))
 }

@@ -1,19 +1,30 @@
 //! Choose: asks the readiness rule of every episode in which something happened.
 
 use bevy_ecs::prelude::*;
+use marft_topologies::turns::Ask;
 
-use super::components::{Ended, Episode, Ready, SpeaksIn, Stirred, Turn};
+use super::components::{Episode, Turn};
+use super::resources::{ForTools, ForVoices, Stirred};
+
+/// Most episodes taken in one tick: as many as stay in the processor's caches until they are asked and answered.
+const MOST: usize = 256;
 
 pub(super) fn choose(
     mut commands: Commands<'_, '_>,
-    mut episodes: Query<'_, '_, (Entity, &mut Episode), (With<Stirred>, Without<Ended>)>,
+    mut stirred: ResMut<'_, Stirred>,
+    mut for_voices: ResMut<'_, ForVoices>,
+    mut for_tools: ResMut<'_, ForTools>,
+    mut episodes: Query<'_, '_, &mut Episode>,
 ) {
-    for (entity, mut episode) in &mut episodes {
+    let rest = stirred.0.len().saturating_sub(MOST);
+    for entity in stirred.0.drain(rest..).rev() {
+        let Ok(mut episode) = episodes.get_mut(entity) else { continue };
         for turn in episode.turns.take_ready() {
             let id = turn.id;
-            let spawned = commands.spawn((Turn { turn, failures: 0 }, SpeaksIn(entity), Ready)).id();
-            episode.out.insert(id, spawned);
+            let words = matches!(turn.ask, Ask::Words { .. });
+            let spawned = commands.spawn(Turn::new(turn, entity)).id();
+            episode.out.push((id, spawned));
+            if words { &mut for_voices.0 } else { &mut for_tools.0 }.push(spawned);
         }
-        commands.entity(entity).remove::<Stirred>();
     }
 }

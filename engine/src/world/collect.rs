@@ -1,9 +1,12 @@
-//! Collect: takes answers from the completion channel and puts them on their turns.
+//! Collect: takes answers from the completion channel, and notes what took too long.
+
+use std::cmp::Reverse;
+use std::time::Instant;
 
 use bevy_ecs::prelude::*;
 
-use super::components::{Answered, Waiting};
-use super::resources::{Answers, Counters};
+use super::components::{Stepping, Waiting};
+use super::resources::{Answered, Answers, Deadlines, Expired, Returned};
 use crate::voice::Answer;
 
 /// Most answers taken in one tick, so that a flood of them does not starve the rest of the schedule.
@@ -12,21 +15,37 @@ const MOST: usize = 8192;
 pub(super) fn collect(
     mut commands: Commands<'_, '_>,
     mut answers: ResMut<'_, Answers>,
-    mut counters: ResMut<'_, Counters>,
-    waiting: Query<'_, '_, (), With<Waiting>>,
+    mut answered: ResMut<'_, Answered>,
+    mut returned: ResMut<'_, Returned>,
+    mut waiting: Query<'_, '_, (&mut Waiting, Has<Stepping>)>,
 ) {
     let mut put = |answer: Answer| {
-        // a turn that was withdrawn or whose episode is gone wants no answer any more
-        let Some(entity) = Entity::try_from_bits(answer.ticket.0).filter(|entity| waiting.contains(*entity)) else {
-            return;
-        };
-        counters.waiting = counters.waiting.saturating_sub(1);
-        commands.entity(entity).remove::<Waiting>().insert(Answered(answer));
+        // a turn that was withdrawn or timed out, or whose episode is gone, wants no answer any more
+        let Some(entity) = Entity::try_from_bits(answer.ticket.0) else { return };
+        let Ok((mut asked, stepping)) = waiting.get_mut(entity) else { return };
+        // answered: there is nothing left to withdraw
+        asked.0 = None;
+        commands.entity(entity).remove::<Waiting>();
+        if stepping { returned.0.push(entity) } else { answered.0.push(answer) }
     };
     if let Some(answer) = answers.woken_by.take() {
         put(answer);
     }
     for answer in answers.receiver.try_iter().take(MOST) {
         put(answer);
+    }
+}
+
+pub(super) fn expire(mut deadlines: ResMut<'_, Deadlines>, mut expired: ResMut<'_, Expired>) {
+    if deadlines.0.is_empty() {
+        return;
+    }
+    let now = Instant::now();
+    while let Some(Reverse((deadline, entity))) = deadlines.0.peek().copied() {
+        if deadline > now {
+            return;
+        }
+        deadlines.0.pop();
+        expired.0.push(entity);
     }
 }

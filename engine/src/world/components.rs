@@ -1,104 +1,205 @@
 //! What entities are made of: plain data and handles, never a tensor.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Instant;
 
 use bevy_ecs::prelude::*;
+use crossbeam::channel::Receiver;
+use marft_agents::parse::ToolCall;
 use marft_topologies::team::NodeId;
 use marft_topologies::turns::{self, Turns};
 
+use super::conversation::Conversation;
 use super::draft::Draft;
-use crate::environment::Environment;
+use super::memory::Notes;
+use super::opening::Fork;
+use super::resources::Counters;
+use crate::environment::{Environment, EnvironmentFault, Outcome, Scene};
+use crate::episode::FaultKind;
 use crate::seed::Seed;
 use crate::task::Task;
-use crate::voice::Answer;
 
-/// What an episode starts from.
-#[derive(Debug)]
-pub struct Opening {
-    /// The task.
-    pub task: Arc<Task>,
-    /// The world the team acts upon.
-    pub environment: Box<dyn Environment>,
-    /// Where its random numbers come from.
-    pub seed: Seed,
-    /// The training step it belongs to.
-    pub step: u64,
-    /// Which sample of its group it is.
-    pub sample: u32,
-    /// Samples at this temperature instead of the agents' own; 0 is greedy.
-    pub temperature: Option<f64>,
+/// An episode under way. Boxed, so that the tables of the world move a pointer.
+#[derive(Component)]
+pub(super) struct Episode(Box<Play>);
+
+impl From<Play> for Episode {
+    fn from(play: Play) -> Self {
+        Self(Box::new(play))
+    }
 }
 
-/// An episode under way.
-#[derive(Component)]
-pub(super) struct Episode {
+impl Deref for Episode {
+    type Target = Play;
+
+    fn deref(&self) -> &Play {
+        &self.0
+    }
+}
+
+impl DerefMut for Episode {
+    fn deref_mut(&mut self) -> &mut Play {
+        &mut self.0
+    }
+}
+
+/// What an episode is.
+pub(super) struct Play {
     pub(super) turns: Turns,
     pub(super) task: Arc<Task>,
-    pub(super) environment: Box<dyn Environment>,
+    /// Gone while it steps on another thread.
+    pub(super) environment: Option<Box<dyn Environment>>,
     pub(super) seed: Seed,
     pub(super) step: u64,
     pub(super) sample: u32,
     pub(super) temperature: Option<f64>,
+    /// The record whose beginning it repeats.
+    pub(super) fork: Option<Box<Fork>>,
     pub(super) draft: Draft,
+    /// What its agents remember; absent where the team has no memories.
+    pub(super) notes: Option<Box<Notes>>,
     /// Rewards the environment paid, per step.
     pub(super) paid: Vec<Vec<(String, f64)>>,
     pub(super) truncated: bool,
+    /// It is over and waits to be judged.
+    pub(super) closing: bool,
     pub(super) started: Instant,
-    /// Handles of the turns that are out, to find their entities when they are withdrawn.
-    pub(super) out: BTreeMap<turns::TurnId, Entity>,
+    /// The turns that are out, to find their entities when they are withdrawn.
+    pub(super) out: Vec<(turns::TurnId, Entity)>,
 }
 
-/// Something happened in the episode: its readiness rule must be asked again.
-#[derive(Component)]
-#[component(storage = "SparseSet")]
-pub(super) struct Stirred;
+impl Play {
+    /// Takes a turn off the list of those that are out; `None` where it is not on it.
+    pub(super) fn back(&mut self, turn: turns::TurnId) -> Option<Entity> {
+        let at = self.out.iter().position(|(id, _)| *id == turn)?;
+        Some(self.out.swap_remove(at).1)
+    }
+}
 
-/// The episode came to its end.
-#[derive(Component)]
-#[component(storage = "SparseSet")]
-pub(super) struct Ended;
-
-/// A turn of an episode.
+/// A turn of an episode that is out.
 #[derive(Component)]
 pub(super) struct Turn {
     pub(super) turn: turns::Turn,
+    pub(super) episode: Entity,
+    /// Where it is written down; known when it is first asked.
+    pub(super) place: Option<usize>,
+    /// What is to be asked next, and what the answer is then for.
+    pub(super) next: Next,
+    /// Whether the prompt for it is made: a question that is asked again is the same question.
+    pub(super) asked: bool,
+    /// Whose words these are.
+    pub(super) source: Source,
+    /// What the agent was shown and said, once it was asked.
+    pub(super) conversation: Option<Conversation>,
+    /// Results of the tools it called since it spoke last.
+    pub(super) results: Vec<String>,
+    /// Calls of tools that it made.
+    pub(super) calls: u32,
+    /// Questions that its voice answered.
+    pub(super) answers: u32,
+    /// Tokens sampled in it so far.
+    pub(super) tokens: usize,
     /// How often its voice failed and was asked again.
     pub(super) failures: u32,
+    /// When it must be done.
+    pub(super) deadline: Option<Instant>,
+    /// What a fault of it is counted as.
+    pub(super) broke: FaultKind,
 }
 
-/// The episode a turn belongs to; turns go with it.
-#[derive(Component)]
-#[relationship(relationship_target = Speaking)]
-pub(super) struct SpeaksIn(pub(super) Entity);
+impl Turn {
+    pub(super) fn new(turn: turns::Turn, episode: Entity) -> Self {
+        Self {
+            turn,
+            episode,
+            place: None,
+            next: Next::Observe,
+            asked: false,
+            source: Source::Live,
+            conversation: None,
+            results: vec![],
+            calls: 0,
+            answers: 0,
+            tokens: 0,
+            failures: 0,
+            deadline: None,
+            broke: FaultKind::Policy,
+        }
+    }
+}
 
-/// The turns of an episode that are out.
-#[derive(Component)]
-#[relationship_target(relationship = SpeaksIn, linked_spawn)]
-pub(super) struct Speaking(Vec<Entity>);
+/// What a turn asks for next.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Next {
+    /// Words, to what the agent sees.
+    Observe,
+    /// Words, to the results of the tools it called.
+    Results,
+    /// A summary of its conversation, since `shown` no longer fits behind it.
+    Summary { system: String, shown: String },
+    /// Words, to the summary and what was to be shown.
+    Resume { system: String, shown: String, summary: String },
+    /// The results of these tools.
+    Calls(VecDeque<ToolCall>),
+}
 
-/// May be taken now.
-#[derive(Component)]
-#[component(storage = "SparseSet")]
-pub(super) struct Ready;
+/// Whose words a turn holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A voice's.
+    Live,
+    /// Those of this turn of the record that the episode branches off; they are written down already.
+    Repeated { rank: usize, segment: Option<usize> },
+    /// Put into the agent's mouth.
+    Instead,
+}
 
 /// Asked; the answer will come. Removing it withdraws the question.
 #[derive(Component)]
-#[component(storage = "SparseSet", on_remove = withdraw)]
+#[component(storage = "SparseSet", on_add = asked, on_remove = withdraw)]
 pub(super) struct Waiting(pub(super) Option<Box<dyn FnOnce() + Send + Sync>>);
+
+fn asked(mut world: bevy_ecs::world::DeferredWorld<'_>, _context: bevy_ecs::lifecycle::HookContext) {
+    world.resource_mut::<Counters>().waiting += 1;
+}
 
 fn withdraw(mut world: bevy_ecs::world::DeferredWorld<'_>, context: bevy_ecs::lifecycle::HookContext) {
     let cancel = world.get_mut::<Waiting>(context.entity).and_then(|mut waiting| waiting.0.take());
     if let Some(cancel) = cancel {
         cancel();
     }
+    world.resource_mut::<Counters>().waiting -= 1;
 }
 
-/// Answered.
+/// An environment at work on another thread.
 #[derive(Component)]
-#[component(storage = "SparseSet")]
-pub(super) struct Answered(pub(super) Answer);
+pub(super) struct Stepping {
+    pub(super) then: Then,
+    pub(super) result: Receiver<Stepped>,
+}
+
+/// What goes on when an environment is back.
+pub(super) enum Then {
+    /// The episode begins.
+    Begin(Box<super::opening::Beginning>),
+    /// The episode goes on.
+    GoOn(Entity),
+}
+
+/// What came back.
+pub(super) struct Stepped {
+    /// Gone where it panicked.
+    pub(super) environment: Option<Box<dyn Environment>>,
+    pub(super) outcome: Result<Shown, EnvironmentFault>,
+}
+
+/// What an environment showed.
+pub(super) enum Shown {
+    Reset(Scene),
+    Step(Outcome),
+}
 
 /// A policy of the team.
 #[derive(Component)]

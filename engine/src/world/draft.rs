@@ -2,97 +2,136 @@
 //!
 //! Turns end in any order; a record tells them in the order of their keys, so that it does not depend on the schedule.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use marft_topologies::turns::{Key, Turn, TurnId};
 
-use crate::episode::{FaultRecord, Segment, TurnRecord};
-use crate::voice::Line;
+use super::conversation::Conversation;
+use super::graph::NodeRule;
+use crate::episode::{FaultKind, FaultRecord, Segment, TurnRecord};
 
 /// A record under construction.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
-    pub(super) turns: Vec<(Key, TurnRecord)>,
+    pub(super) turns: Vec<Line>,
     pub(super) segments: Vec<Segment>,
-    /// Where each turn's conversation is kept, and whether it ended its turn itself.
-    pub(super) contexts: BTreeMap<TurnId, Context>,
-    places: BTreeMap<TurnId, usize>,
+    /// What turns leave behind for those that continue them.
+    pub(super) conversations: HashMap<TurnId, Conversation>,
+    /// Segments of the parent, by where they are in this one.
+    pub(super) repeated: HashMap<usize, usize>,
+    /// By label: turns of it that were written down.
+    asked: Vec<u32>,
     pub(super) faults: Vec<FaultRecord>,
-    pub(super) entropy: f64,
 }
 
-/// What a turn leaves behind for those that continue it.
-#[derive(Debug, Clone)]
-pub(super) enum Context {
-    /// Tokens, in this segment.
-    Tokens {
-        /// Index of the segment.
-        segment: usize,
-        /// Whether the turn ended with an end of turn.
-        ended: bool,
-    },
-    /// Messages.
-    Words(Vec<Line>),
+/// One turn as it is kept until the episode closes.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) key: Key,
+    pub(super) node: u32,
+    pub(super) step: u32,
+    pub(super) round: u32,
+    /// How many turns of the same label were written down before.
+    pub(super) earlier: u32,
+    pub(super) text: String,
+    pub(super) segment: Option<usize>,
+    pub(super) tokens: usize,
+    pub(super) finish: &'static str,
+    pub(super) cached: usize,
 }
 
 impl Draft {
-    /// Where a turn is written down; made when it is first asked.
-    pub(super) fn place(&mut self, turn: &Turn, agent: &str) -> usize {
-        *self.places.entry(turn.id).or_insert_with(|| {
-            let record = TurnRecord {
-                agent: agent.to_owned(),
-                step: turn.step,
-                round: turn.round,
-                text: String::new(),
-                fields: vec![],
-                segment: None,
-                tokens: 0,
-                finish: "unanswered".to_owned(),
-                cached: 0,
-            };
-            self.turns.push((turn.key.clone(), record));
-            self.turns.len() - 1
-        })
-    }
-
-    /// How many turns of the same agent were written down before the one at `place`.
-    pub(super) fn earlier(&self, place: usize) -> usize {
-        let agent = &self.turns[place].1.agent;
-        self.turns[..place].iter().filter(|(_, turn)| turn.agent == *agent).count()
-    }
-
-    /// Turns and segments in canonical order, segments pointing at the reordered turns.
-    pub(super) fn ordered(&mut self) -> (Vec<TurnRecord>, Vec<Segment>) {
-        let turns = std::mem::take(&mut self.turns);
-        let mut order: Vec<usize> = (0..turns.len()).collect();
-        order.sort_by(|a, b| turns[*a].0.cmp(&turns[*b].0));
-        let mut place = vec![0; turns.len()];
-        for (at, turn) in order.iter().enumerate() {
-            place[*turn] = at;
+    /// Writes a turn down when it is first asked; gives its place.
+    pub(super) fn begin(&mut self, turn: &Turn, rule: &NodeRule) -> usize {
+        if self.asked.len() <= rule.label_id {
+            self.asked.resize(rule.label_id + 1, 0);
         }
+        let asked = &mut self.asked[rule.label_id];
+        let earlier = *asked;
+        *asked += 1;
+        self.turns.push(Line {
+            key: turn.key.clone(),
+            node: turn.node.index() as u32,
+            step: turn.step,
+            round: turn.round,
+            earlier,
+            text: String::new(),
+            segment: None,
+            tokens: 0,
+            finish: "unanswered",
+            cached: 0,
+        });
+        self.turns.len() - 1
+    }
+
+    pub(super) fn fault(&mut self, kind: FaultKind, turn: Option<usize>, message: String, recovered: bool) {
+        self.faults.push(FaultRecord { kind: kind.name().to_owned(), turn, message, recovered });
+    }
+
+    /// Turns, segments and faults in canonical order, segments and faults pointing at the reordered turns.
+    pub(super) fn close(&mut self, nodes: &[NodeRule]) -> (Vec<(Key, TurnRecord)>, Vec<Segment>, Vec<FaultRecord>) {
+        let lines = std::mem::take(&mut self.turns);
         let mut segments = std::mem::take(&mut self.segments);
-        for segment in &mut segments {
-            for span in &mut segment.spans {
-                span.turn = place[span.turn];
-            }
+        let mut faults = std::mem::take(&mut self.faults);
+        if lines.is_sorted_by(|a, b| a.key < b.key) && in_order(&segments) {
+            return (lines.into_iter().map(|line| line.record(nodes)).collect(), segments, faults);
         }
-        // segments in the order of their first turn
+        let mut order: Vec<usize> = (0..lines.len()).collect();
+        order.sort_by(|a, b| lines[*a].key.cmp(&lines[*b].key));
+        let place = inverse(&order);
+        for span in segments.iter_mut().flat_map(|segment| &mut segment.spans) {
+            span.turn = place[span.turn];
+        }
+        for turn in faults.iter_mut().filter_map(|fault| fault.turn.as_mut()) {
+            *turn = place[*turn];
+        }
+        // segments in the order of their first turn; those of one turn as they came
         let mut segment_order: Vec<usize> = (0..segments.len()).collect();
-        segment_order.sort_by_key(|at| segments[*at].spans.first().map_or(usize::MAX, |span| span.turn));
-        let mut segment_place = vec![0; segments.len()];
-        for (at, segment) in segment_order.iter().enumerate() {
-            segment_place[*segment] = at;
-        }
-        let mut records: Vec<Option<TurnRecord>> = turns.into_iter().map(|(_, record)| Some(record)).collect();
-        let turns = order
-            .into_iter()
-            .filter_map(|turn| records[turn].take())
-            .map(|mut record| {
-                record.segment = record.segment.map(|segment| segment_place[segment]);
-                record
-            })
-            .collect();
-        let mut segments: Vec<Option<Segment>> = segments.into_iter().map(Some).collect();
-        (turns, segment_order.into_iter().filter_map(|at| segments[at].take()).collect())
+        segment_order.sort_by_key(|at| first_turn(&segments[*at]));
+        let segment_place = inverse(&segment_order);
+        let turns = permute(lines, &order).map(|mut line| {
+            line.segment = line.segment.map(|segment| segment_place[segment]);
+            line.record(nodes)
+        });
+        (turns.collect(), permute(segments, &segment_order).collect(), faults)
     }
+}
+
+impl Line {
+    fn record(self, nodes: &[NodeRule]) -> (Key, TurnRecord) {
+        let record = TurnRecord {
+            agent: nodes[self.node as usize].label.clone(),
+            key: self.key.path().to_vec(),
+            step: self.step,
+            round: self.round,
+            text: self.text,
+            fields: vec![],
+            segment: self.segment,
+            tokens: self.tokens,
+            finish: self.finish.to_owned(),
+            cached: self.cached,
+        };
+        (self.key, record)
+    }
+}
+
+fn first_turn(segment: &Segment) -> usize {
+    segment.spans.first().map_or(usize::MAX, |span| span.turn)
+}
+
+fn in_order(segments: &[Segment]) -> bool {
+    segments.is_sorted_by_key(first_turn)
+}
+
+fn inverse(order: &[usize]) -> Vec<usize> {
+    let mut place = vec![0; order.len()];
+    for (at, from) in order.iter().enumerate() {
+        place[*from] = at;
+    }
+    place
+}
+
+fn permute<T>(items: Vec<T>, order: &[usize]) -> impl Iterator<Item = T> {
+    let mut items: Vec<Option<T>> = items.into_iter().map(Some).collect();
+    order.iter().filter_map(move |at| items[*at].take())
 }

@@ -1,5 +1,7 @@
 //! The façade: open episodes, tick, take records. Nothing of the ECS shows.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,16 +9,28 @@ use bevy_ecs::prelude::*;
 use bevy_ecs::schedule::{LogLevel, ScheduleBuildSettings, ScheduleLabel, SingleThreadedExecutor};
 use crossbeam::channel::bounded;
 use marft_topologies::Team;
-use marft_topologies::team::NodeId;
-use marft_topologies::turns::{Inputs, Plan, Task as Shown, Turns};
+use marft_topologies::turns::Plan;
 
-use super::components::{Edge, Ended, Episode, HeardBy, HeardFrom, Node, Opening, Ready, Stirred};
+use super::begin::{self, Fresh};
+use super::components::{Edge, Episode, HeardBy, HeardFrom, Node, Waiting};
+use super::deliver::{Queues, go_on};
 use super::failures::{Failure, Failures, keep};
-use super::resources::{Answers, Closed, Counters, Judge, Rules, Voices};
-use super::{act, choose, collect, deliver, draft::Draft, graph, score};
-use crate::episode::{EpisodeRecord, FaultRecord};
+use super::memory::Shelf;
+use super::opening::{Beginning, Opening};
+use super::resources::{
+    Acted, Answered, Answers, Beside, Closed, Counters, Deadlines, Ended, Expired, ForTools, ForVoices, Judge, Library,
+    Returned, Rules, Stirred, Toolbox, Voices,
+};
+use super::{act, choose, collect, deliver, graph, score, step};
+use crate::episode::{EpisodeRecord, FaultKind};
+use crate::io::Io;
 use crate::reward::Composite;
+use crate::settings::LongContext;
+use crate::tool::Tools;
 use crate::voice::Voice;
+
+/// Answers that may wait to be taken where nobody says otherwise.
+const QUEUE: usize = 4096;
 
 /// What a world is made of.
 #[derive(Debug)]
@@ -31,6 +45,31 @@ pub struct EngineConfig {
     pub retries: u32,
     /// Most answers that may wait to be taken; a voice that has more to say waits.
     pub queue: usize,
+    /// What happens to conversations that outgrow the window of their voice.
+    pub long_context: LongContext,
+    /// Longest a turn may take from its first question to its last answer, and a step of an environment that blocks.
+    pub patience: Option<Duration>,
+    /// The tools that the team may call.
+    pub tools: Tools,
+    /// The threads for tools and for environments that block; made when first needed.
+    pub io: Io,
+}
+
+impl EngineConfig {
+    /// A world without retries, tools and deadlines, in which contexts that are too long are refused.
+    pub fn new(team: Arc<Team>, voices: Vec<Arc<dyn Voice>>, reward: Composite) -> Self {
+        Self {
+            team,
+            voices,
+            reward,
+            retries: 0,
+            queue: QUEUE,
+            long_context: LongContext::default(),
+            patience: None,
+            tools: Tools::default(),
+            io: Io::default(),
+        }
+    }
 }
 
 /// How a tick left the world.
@@ -38,12 +77,21 @@ pub struct EngineConfig {
 pub struct Progress {
     /// Episodes that are open.
     pub open: usize,
-    /// Questions that are out.
+    /// Questions, calls and steps that are out.
     pub waiting: usize,
     /// Turns taken since the world began.
     pub turns: u64,
     /// Tokens sampled since the world began.
     pub tokens: u64,
+}
+
+/// How often something broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FaultCount {
+    /// Mended: by asking again, or by starting a context anew.
+    pub mended: u64,
+    /// Not mended: each cost its episode.
+    pub lost: u64,
 }
 
 /// Why the world cannot go on.
@@ -81,6 +129,15 @@ enum Phase {
     Score,
 }
 
+/// In which order systems run that could run in either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Order {
+    #[default]
+    Declared,
+    #[cfg(test)]
+    Reversed,
+}
+
 /// A world of episodes.
 pub struct Engine {
     world: World,
@@ -99,84 +156,85 @@ impl Engine {
     /// # Errors
     /// A policy without a voice.
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
-        let EngineConfig { team, voices, reward, retries, queue } = config;
+        Self::ordered(config, Order::default())
+    }
+
+    pub(super) fn ordered(config: EngineConfig, order: Order) -> Result<Self, EngineError> {
+        let EngineConfig { team, voices, reward, retries, queue, long_context, patience, tools, io } = config;
         if voices.len() != team.policies().len() {
             return Err(EngineError::Voices { policies: team.policies().len(), voices: voices.len() });
         }
         let mut world = World::new();
-        let graph = graph::spawn(&mut world, &team);
+        let graph = graph::spawn(&mut world, &team, &tools);
+        let plan = Plan::new(team);
         let (sender, receiver) = bounded(queue.max(1));
-        world.insert_resource(Rules { plan: Plan::new(team), edges: graph.edges, policies: graph.policies });
-        world.insert_resource(Voices { voices, retries });
+        world.insert_resource(Library(Arc::new(Shelf::new(&plan))));
+        world.insert_resource(Rules {
+            plan,
+            nodes: graph.nodes,
+            edges: graph.edges,
+            policies: graph.policies,
+            long_context,
+        });
+        world.insert_resource(Voices { voices, retries, patience });
         world.insert_resource(Answers { sender, receiver, woken_by: None });
         world.insert_resource(Judge(reward));
+        world.insert_resource(Toolbox(tools));
+        world.insert_resource(Beside(io));
+        world.init_resource::<Stirred>();
+        world.init_resource::<ForVoices>();
+        world.init_resource::<ForTools>();
+        world.init_resource::<Answered>();
+        world.init_resource::<Returned>();
+        world.init_resource::<Expired>();
+        world.init_resource::<Deadlines>();
+        world.init_resource::<Acted>();
+        world.init_resource::<Ended>();
         world.init_resource::<Closed>();
         world.init_resource::<Counters>();
         world.init_resource::<Failures>();
-
-        let mut tick = Schedule::new(Tick);
-        tick.set_executor(SingleThreadedExecutor::new());
-        tick.set_build_settings(ScheduleBuildSettings {
-            ambiguity_detection: LogLevel::Error,
-            ..ScheduleBuildSettings::default()
-        });
-        tick.configure_sets((Phase::Collect, Phase::Choose, Phase::Act, Phase::Deliver, Phase::Score).chain());
-        tick.add_systems((
-            collect::collect.in_set(Phase::Collect),
-            choose::choose.in_set(Phase::Choose),
-            act::act.pipe(keep("act")).in_set(Phase::Act),
-            deliver::deliver.in_set(Phase::Deliver),
-            score::score.in_set(Phase::Score),
-        ));
-        Ok(Self { world, tick })
+        Ok(Self { world, tick: schedule(order) })
     }
 
-    /// Opens an episode. An environment that breaks at once closes it with a fault.
+    /// Opens an episode. An environment that breaks at once closes it with a fault; one that blocks is reset beside the
+    /// engine's thread.
     pub fn open(&mut self, opening: Opening) {
-        let Opening { task, mut environment, seed, step, sample, temperature } = opening;
-        let plan = Arc::clone(&self.world.resource::<Rules>().plan);
-        let mut draft = Draft::default();
-        let scene = environment.reset(&task, seed.child("environment", 0));
-        let (inputs, broken) = match scene {
-            Ok(scene) => {
-                let own = own_observations(plan.team(), scene.own);
-                (Inputs { task: scene.shared, own, seed: seed.draw(0), state: vec![] }, false)
-            }
-            Err(fault) => {
-                let message = fault.to_string();
-                draft.faults.push(FaultRecord {
-                    kind: "environment".to_owned(),
-                    turn: None,
-                    message,
-                    recovered: false,
-                });
-                (Inputs::default(), true)
-            }
-        };
-        let mut turns = Turns::new(&plan, inputs);
-        if broken {
-            turns.cancel();
-        }
-        let episode = Episode {
-            turns,
-            task,
-            environment,
-            seed,
-            step,
-            sample,
-            temperature,
-            draft,
-            paid: vec![],
-            truncated: false,
-            started: Instant::now(),
-            out: std::collections::BTreeMap::new(),
-        };
-        let ended = episode.turns.ended().is_some();
-        let mut entity = self.world.spawn((episode, Stirred));
-        if ended {
-            entity.insert(Ended);
-        }
+        let Opening { task, mut environment, seed, step, sample, temperature, fork } = opening;
+        let beginning = Beginning { task, seed, step, sample, temperature, fork };
         self.world.resource_mut::<Counters>().open += 1;
+        if environment.blocking()
+            && let Ok(beside) = self.world.resource_mut::<Beside>().0.handle()
+        {
+            return self.open_beside(environment, beginning, &beside);
+        }
+        let scene = environment.reset(&beginning.task, seed.child("environment", 0));
+        let fresh = Fresh { beginning, environment: Some(environment), scene };
+        let play = begin::play(fresh, self.world.resource::<Rules>(), self.world.resource::<Library>());
+        let opened = self.world.spawn(Episode::from(play)).id();
+        let (mut stirred, mut acted, mut ended) = (vec![], vec![], vec![]);
+        let mut queues = Queues { stirred: &mut stirred, acted: &mut acted, ended: &mut ended };
+        if let Some(mut episode) = self.world.get_mut::<Episode>(opened) {
+            go_on(opened, &mut episode, &mut queues);
+        }
+        self.world.resource_mut::<Stirred>().0.extend(stirred);
+        self.world.resource_mut::<Acted>().0.extend(acted);
+        self.world.resource_mut::<Ended>().0.extend(ended);
+    }
+
+    fn open_beside(
+        &mut self,
+        environment: Box<dyn crate::environment::Environment>,
+        beginning: Beginning,
+        beside: &tokio::runtime::Handle,
+    ) {
+        let (errand, then) = step::begin_away(beginning);
+        let entity = self.world.spawn_empty().id();
+        let sender = self.world.resource::<Answers>().sender.clone();
+        let stepping = step::send_away(environment, errand, then, entity, beside, &sender);
+        self.world.entity_mut(entity).insert((stepping, Waiting(None)));
+        if let Some(patience) = self.world.resource::<Voices>().patience {
+            self.world.resource_mut::<Deadlines>().0.push(Reverse((Instant::now() + patience, entity)));
+        }
     }
 
     /// Runs the schedule once. Where nothing can go on before an answer comes, waits for one first, for at most `patience`.
@@ -184,20 +242,33 @@ impl Engine {
     /// # Errors
     /// A system failed, or the world stands still with episodes open.
     pub fn tick(&mut self, patience: Duration) -> Result<Progress, EngineError> {
-        let idle = {
-            let mut moving = self.world.query_filtered::<(), Or<(With<Stirred>, With<Ended>, With<Ready>)>>();
-            moving.iter(&self.world).next().is_none()
-        };
         let progress = self.progress();
-        if idle && progress.waiting > 0 {
-            let answer = self.world.resource::<Answers>().receiver.recv_timeout(patience).ok();
-            self.world.resource_mut::<Answers>().woken_by = answer;
-        } else if idle && progress.open > 0 {
-            return Err(EngineError::Stalled { open: progress.open });
+        if self.is_idle() {
+            if progress.waiting > 0 {
+                let deadline = self.world.resource::<Deadlines>().0.peek().map(|Reverse((deadline, _))| *deadline);
+                let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+                let patience = left.map_or(patience, |left| left.min(patience));
+                let answer = self.world.resource::<Answers>().receiver.recv_timeout(patience).ok();
+                self.world.resource_mut::<Answers>().woken_by = answer;
+            } else if progress.open > 0 {
+                return Err(EngineError::Stalled { open: progress.open });
+            }
         }
         self.tick.run(&mut self.world);
         let failures = std::mem::take(&mut self.world.resource_mut::<Failures>().0);
         if failures.is_empty() { Ok(self.progress()) } else { Err(EngineError::Systems(failures)) }
+    }
+
+    /// Whether nothing can go on before an answer comes.
+    fn is_idle(&self) -> bool {
+        let world = &self.world;
+        world.resource::<Stirred>().0.is_empty()
+            && world.resource::<ForVoices>().0.is_empty()
+            && world.resource::<ForTools>().0.is_empty()
+            && world.resource::<Answered>().0.is_empty()
+            && world.resource::<Returned>().0.is_empty()
+            && world.resource::<Acted>().0.is_empty()
+            && world.resource::<Ended>().0.is_empty()
     }
 
     /// Ticks until no episode is open.
@@ -213,11 +284,36 @@ impl Engine {
         }
     }
 
-    /// Takes the records of the episodes that closed, ordered by step, task and sample.
+    /// Takes the records of the episodes that closed, ordered by step, task and sample, and takes up what they leave to
+    /// memories that outlive episodes, in the same order.
     pub fn take_closed(&mut self) -> Vec<EpisodeRecord> {
-        let mut records = std::mem::take(&mut self.world.resource_mut::<Closed>().0);
-        records.sort_by(|a, b| (a.step, &a.task, a.sample).cmp(&(b.step, &b.task, b.sample)));
-        records
+        let mut closed = std::mem::take(&mut self.world.resource_mut::<Closed>().0);
+        let place = |record: &EpisodeRecord| (record.step, record.sample);
+        closed.sort_by(|(a, _), (b, _)| {
+            a.step.cmp(&b.step).then_with(|| a.task.cmp(&b.task)).then(place(a).cmp(&place(b)))
+        });
+        let plan = Arc::clone(&self.world.resource::<Rules>().plan);
+        let mut library = self.world.resource_mut::<Library>();
+        closed
+            .into_iter()
+            .map(|(record, leaves)| {
+                if let Some(writes) = leaves {
+                    Arc::make_mut(&mut library.0).take_up(writes, &plan);
+                }
+                record
+            })
+            .collect()
+    }
+
+    /// What outlives episodes, for a checkpoint.
+    pub fn memories(&self) -> Shelf {
+        Shelf::clone(&self.world.resource::<Library>().0)
+    }
+
+    /// Remembers what an earlier process left. What the team does not have is forgotten.
+    pub fn restore_memories(&mut self, shelf: Shelf) {
+        let plan = Arc::clone(&self.world.resource::<Rules>().plan);
+        self.world.insert_resource(Library(Arc::new(shelf.of_team(&plan))));
     }
 
     /// D as the world has used it so far: who heard whom, by full name, and how often; edges that never delivered left out.
@@ -237,19 +333,43 @@ impl Engine {
         used
     }
 
+    /// What broke in the episodes that closed so far, by kind.
+    pub fn faults(&self) -> BTreeMap<FaultKind, FaultCount> {
+        let counted = self.world.resource::<Counters>().faults.iter();
+        counted.map(|(kind, (mended, lost))| (*kind, FaultCount { mended: *mended, lost: *lost })).collect()
+    }
+
     /// How the world stands.
     pub fn progress(&self) -> Progress {
-        let Counters { open, waiting, turns, tokens } = *self.world.resource::<Counters>();
+        let Counters { open, waiting, turns, tokens, .. } = *self.world.resource::<Counters>();
         Progress { open, waiting, turns, tokens }
     }
 }
 
-/// Observations by label, for all agents that bear it.
-pub(super) fn own_observations(team: &Team, own: Vec<(String, Shown)>) -> Vec<(NodeId, Shown)> {
-    let mut observations = vec![];
-    for (label, shown) in own {
-        let bearers = team.agents().filter(|(id, _)| team.node(*id).label == label);
-        observations.extend(bearers.map(|(id, _)| (id, shown.clone())));
+fn schedule(order: Order) -> Schedule {
+    let mut tick = Schedule::new(Tick);
+    tick.set_executor(SingleThreadedExecutor::new());
+    tick.set_build_settings(ScheduleBuildSettings {
+        ambiguity_detection: LogLevel::Error,
+        ..ScheduleBuildSettings::default()
+    });
+    tick.configure_sets((Phase::Collect, Phase::Choose, Phase::Act, Phase::Deliver, Phase::Score).chain());
+    let collect = (collect::collect, collect::expire);
+    let act = (act::ask, act::call.pipe(keep("call")));
+    let step = step::step.pipe(keep("step"));
+    match order {
+        Order::Declared => {
+            tick.add_systems(collect.chain().in_set(Phase::Collect));
+            tick.add_systems(act.chain().in_set(Phase::Act));
+            tick.add_systems((deliver::deliver, step::resume, step).chain().in_set(Phase::Deliver));
+        }
+        #[cfg(test)]
+        Order::Reversed => {
+            tick.add_systems((collect.1, collect.0).chain().in_set(Phase::Collect));
+            tick.add_systems((act.1, act.0).chain().in_set(Phase::Act));
+            tick.add_systems((step, step::resume, deliver::deliver).chain().in_set(Phase::Deliver));
+        }
     }
-    observations
+    tick.add_systems((choose::choose.in_set(Phase::Choose), score::score.in_set(Phase::Score)));
+    tick
 }

@@ -1,18 +1,41 @@
 //! The team as entities: nodes, policies, and edges between them. petgraph describes, entities execute.
 
+use std::collections::HashMap;
+
 use bevy_ecs::prelude::*;
 use marft_topologies::Team;
+use marft_topologies::spec;
+use serde_json::Value;
 
 use super::components::{Edge, HeardBy, HeardFrom, Node, Policy, Uses};
+use crate::tool::Tools;
 
-/// The entities of a team, by its ids.
+/// The entities of a team, by its ids, and what turns need to know of its nodes.
 pub(super) struct Graph {
     pub(super) policies: Vec<Entity>,
     pub(super) edges: Vec<Entity>,
+    pub(super) nodes: Vec<NodeRule>,
+}
+
+/// What the world needs to know of a node with every turn, looked up once.
+#[derive(Debug, Clone)]
+pub(super) struct NodeRule {
+    /// Its label.
+    pub(super) label: String,
+    /// Number of its label, from 0.
+    pub(super) label_id: usize,
+    /// For agents: who answers.
+    pub(super) policy: Option<usize>,
+    /// Whether its tokens are trained.
+    pub(super) trainable: bool,
+    /// Whether a later turn may go on from what it was shown and said.
+    pub(super) keeps: bool,
+    /// What it is told of the tools it may call; empty where it has none.
+    pub(super) tools: String,
 }
 
 /// Spawns a team.
-pub(super) fn spawn(world: &mut World, team: &Team) -> Graph {
+pub(super) fn spawn(world: &mut World, team: &Team, tools: &Tools) -> Graph {
     let policies: Vec<Entity> = team.policies().iter().map(|_| world.spawn(Policy { turns: 0 }).id()).collect();
     let nodes: Vec<Entity> = team
         .node_ids()
@@ -37,5 +60,39 @@ pub(super) fn spawn(world: &mut World, team: &Team) -> Graph {
             spawned.id()
         })
         .collect();
-    Graph { policies, edges }
+    Graph { policies, edges, nodes: rules(team, tools) }
+}
+
+fn rules(team: &Team, tools: &Tools) -> Vec<NodeRule> {
+    let mut labels: HashMap<&str, usize> = HashMap::new();
+    team.nodes()
+        .iter()
+        .map(|node| {
+            let next = labels.len();
+            let agent = node.agent();
+            let calls = agent.filter(|agent| agent.max_tool_calls > 0 && !agent.tools.is_empty());
+            NodeRule {
+                label: node.label.clone(),
+                label_id: *labels.entry(&node.label).or_insert(next),
+                policy: agent.map(|agent| agent.policy.index()),
+                trainable: agent.is_some_and(|agent| agent.trainable),
+                keeps: calls.is_some()
+                    || agent.is_some_and(|agent| {
+                        agent.context == spec::Context::Grow || agent.output.on_parse_error.retries > 0
+                    }),
+                tools: calls.map(|agent| introduce(&agent.tools, &tools.schemas(&agent.tools))).unwrap_or_default(),
+            }
+        })
+        .collect()
+}
+
+/// What an agent is told of its tools, in the form that models trained on Hermes-style calls know.
+fn introduce(names: &[String], schemas: &[Value]) -> String {
+    let schemas: Vec<String> = schemas.iter().map(Value::to_string).collect();
+    let described =
+        if schemas.is_empty() { names.join(", ") } else { format!("<tools>\n{}\n</tools>", schemas.join("\n")) };
+    format!(
+        "# Tools\n\nYou may call these tools: {described}\n\nTo call one, write\n<tool_call>\n\
+         {{\"name\": \"…\", \"arguments\": {{…}}}}\n</tool_call>\nand wait for its result."
+    )
 }

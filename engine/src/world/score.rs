@@ -1,108 +1,153 @@
 //! Score: judges episodes that ended, writes their records, and takes them out of the world.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
 use bevy_ecs::prelude::*;
 use marft_topologies::Team;
+use marft_topologies::turns::{EndReason, Message};
 
-use super::components::{Ended, Episode};
-use super::resources::{Closed, Counters, Judge, Rules};
-use crate::episode::{EpisodeRecord, FaultRecord, RewardStreams, TermRecord};
+use super::components::{Episode, Play};
+use super::memory;
+use super::resources::{Closed, Counters, Ended, Judge, Rules};
+use crate::episode::{self, EpisodeRecord, FaultKind, FaultRecord, RewardStreams, TermRecord, TurnRecord};
 use crate::reward::{Attach, Composite, Evidence, RewardFault, TermSpec};
+
+/// Version of the records.
+const FORMAT: u32 = 1;
 
 pub(super) fn score(
     mut commands: Commands<'_, '_>,
     rules: Res<'_, Rules>,
     judge: Res<'_, Judge>,
+    mut ended: ResMut<'_, Ended>,
     mut closed: ResMut<'_, Closed>,
     mut counters: ResMut<'_, Counters>,
-    mut episodes: Query<'_, '_, (Entity, &mut Episode), With<Ended>>,
+    mut episodes: Query<'_, '_, &mut Episode>,
 ) {
-    for (entity, mut episode) in &mut episodes {
-        closed.0.push(close(&mut episode, rules.team(), &judge.0));
+    for entity in ended.0.drain(..) {
+        let Ok(mut episode) = episodes.get_mut(entity) else { continue };
+        let play = &mut **episode;
+        let record = close(play, &rules, &judge.0);
+        for fault in &record.faults {
+            if let Some(kind) = FaultKind::from_name(&fault.kind) {
+                let count = counters.faults.entry(kind).or_default();
+                *if fault.recovered { &mut count.0 } else { &mut count.1 } += 1;
+            }
+        }
+        // what a broken episode wrote is not remembered
+        let leaves = record.is_sound().then(|| memory::leave(play.notes.as_deref_mut(), play.turns.run_state()));
+        closed.0.push((record, leaves.flatten()));
         counters.open = counters.open.saturating_sub(1);
         commands.entity(entity).despawn();
     }
 }
 
-fn close(episode: &mut Episode, team: &Team, judge: &Composite) -> EpisodeRecord {
-    let mut faults = std::mem::take(&mut episode.draft.faults);
-    let complete = episode.turns.ended().is_some_and(marft_topologies::turns::EndReason::is_complete);
+fn close(play: &mut Play, rules: &Rules, judge: &Composite) -> EpisodeRecord {
+    let team = rules.team();
+    let (lines, segments, mut faults) = play.draft.close(&rules.nodes);
+    let transcript = play.turns.transcript();
+    let mut said = transcript.iter().peekable();
+    // both stand in the order of their keys
+    let turns: Vec<TurnRecord> = lines
+        .into_iter()
+        .map(|(key, mut turn)| {
+            while said.next_if(|message| message.key < key).is_some() {}
+            if let Some(message) = said.peek().filter(|message| message.key == key) {
+                turn.fields = message.fields.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+            }
+            turn
+        })
+        .collect();
+    let complete = play.turns.ended().is_some_and(EndReason::is_complete);
     let broken = !complete || faults.iter().any(|fault| !fault.recovered);
     let reward = if broken {
         None
     } else {
-        streams(episode, team, judge)
+        streams(play, &turns, &transcript, team, judge)
             .map_err(|fault| {
-                let record =
-                    FaultRecord { kind: "reward".to_owned(), turn: None, message: fault.to_string(), recovered: false };
-                faults.push(record);
+                let kind = FaultKind::Reward.name().to_owned();
+                faults.push(FaultRecord { kind, turn: None, message: fault.to_string(), recovered: false });
             })
             .ok()
     };
-    let fields: BTreeMap<_, _> =
-        episode.turns.transcript().into_iter().map(|message| (message.key.clone(), message)).collect();
-    for (key, turn) in &mut episode.draft.turns {
-        if let Some(message) = fields.get(key) {
-            turn.fields = message.fields.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        }
-    }
-    let (turns, segments) = episode.draft.ordered();
-    let end = match episode.turns.ended() {
-        Some(_) if episode.truncated => "truncated".to_owned(),
+    let end = match play.turns.ended() {
+        Some(_) if play.truncated => "truncated".to_owned(),
         Some(reason) => reason_name(reason),
         None => "open".to_owned(),
     };
-    let seconds = episode.started.elapsed().as_secs_f64();
+    let (step, task, sample) = (play.step, play.task.id.clone(), play.sample);
+    let id = match &play.fork {
+        None => format!("{step}-{task}-{sample}"),
+        Some(fork) => format!("{}/{}-{sample}", fork.record.id, fork.turn),
+    };
+    let parent = play.fork.as_ref().map(|fork| episode::Fork { episode: fork.record.id.clone(), turn: fork.turn });
     EpisodeRecord {
-        format: 1,
-        id: format!("{}-{}-{}", episode.step, episode.task.id, episode.sample),
-        step: episode.step,
-        task: episode.task.id.clone(),
-        sample: episode.sample,
-        parent: None,
+        format: FORMAT,
+        id,
+        step,
+        task,
+        sample,
+        parent,
         segments,
         turns,
         reward,
         faults,
         end,
-        dependencies: dependencies(episode, team),
-        seconds,
+        dependencies: dependencies(&transcript, team),
+        seconds: play.started.elapsed().as_secs_f64(),
     }
 }
 
-fn reason_name(reason: &marft_topologies::turns::EndReason) -> String {
-    let value = serde_json::to_value(reason).unwrap_or_default();
-    value.get("reason").and_then(|name| name.as_str()).unwrap_or("ended").to_owned()
+fn reason_name(reason: &EndReason) -> String {
+    let name = match reason {
+        EndReason::Rounds => "rounds",
+        EndReason::Until => "until",
+        EndReason::Fault { .. } => "fault",
+        EndReason::Cancelled => "cancelled",
+        other => {
+            let value = serde_json::to_value(other).unwrap_or_default();
+            return value.get("reason").and_then(|name| name.as_str()).unwrap_or("ended").to_owned();
+        }
+    };
+    name.to_owned()
 }
 
 /// D as the episode used it.
-fn dependencies(episode: &Episode, team: &Team) -> Vec<(String, String)> {
-    let mut pairs = std::collections::BTreeSet::new();
-    for message in episode.turns.transcript() {
-        for heard in message.heard.iter() {
-            pairs.insert((team.node(heard.message.node).label.clone(), team.node(message.node).label.clone()));
-        }
-    }
-    pairs.into_iter().collect()
+fn dependencies(transcript: &[std::sync::Arc<Message>], team: &Team) -> Vec<(String, String)> {
+    let heard =
+        transcript.iter().flat_map(|message| message.heard.iter().map(|heard| (heard.message.node, message.node)));
+    let mut pairs: Vec<_> = heard.collect();
+    pairs.sort_unstable();
+    pairs.dedup();
+    let label = |node| team.node(node).label.as_str();
+    let mut pairs: Vec<_> = pairs.into_iter().map(|(from, to)| (label(from), label(to))).collect();
+    pairs.sort_unstable();
+    pairs.dedup();
+    pairs.into_iter().map(|(from, to)| (from.to_owned(), to.to_owned())).collect()
 }
 
-fn streams(episode: &Episode, team: &Team, judge: &Composite) -> Result<RewardStreams, RewardFault> {
-    let transcript = episode.turns.transcript();
-    let judged = |spec: &TermSpec| -> (Option<String>, usize) {
+fn streams(
+    play: &Play,
+    turns: &[TurnRecord],
+    transcript: &[std::sync::Arc<Message>],
+    team: &Team,
+    judge: &Composite,
+) -> Result<RewardStreams, RewardFault> {
+    let output = play.turns.output();
+    let judged = |spec: &TermSpec| -> (Option<Cow<'_, str>>, usize) {
         let (label, field) = match &spec.of {
-            None => return (episode.turns.output().map(|message| message.text.to_string()), 0),
+            None => return (output.map(|message| Cow::Borrowed(&*message.text)), 0),
             Some(of) => of.split_once('.').map_or((of.as_str(), None), |(label, field)| (label, Some(field))),
         };
         let last = transcript.iter().rev().find(|message| team.node(message.node).label == label);
         let text = last.and_then(|message| match field {
-            None => Some(message.text.to_string()),
+            None => Some(Cow::Borrowed(&*message.text)),
             Some(field) => message.fields.get(field).filter(|value| !value.is_null()).map(plain),
         });
         (text, last.map_or(0, |message| message.tokens as usize))
     };
-    let texts: Vec<(Option<String>, usize)> = judge.terms().iter().map(judged).collect();
-    let golds: Vec<Vec<String>> = judge.terms().iter().map(|spec| episode.task.answers(&spec.gold)).collect();
+    let texts: Vec<(Option<Cow<'_, str>>, usize)> = judge.terms().iter().map(judged).collect();
+    let golds: Vec<Vec<String>> = judge.terms().iter().map(|spec| play.task.answers(&spec.gold)).collect();
     let at = |spec: &TermSpec| judge.terms().iter().position(|other| other.name == spec.name).unwrap_or(0);
     let tally = judge.score(|spec| {
         let at = at(spec);
@@ -118,16 +163,14 @@ fn streams(episode: &Episode, team: &Team, judge: &Composite) -> Result<RewardSt
         match (score.attach, agent) {
             (Attach::Agent, Some(agent)) => streams.agent.push((agent, score.weighted)),
             (Attach::Turn, Some(agent)) => {
-                let last = episode.draft.turns.iter().enumerate().filter(|(_, (_, turn))| turn.agent == agent);
-                if let Some((place, _)) = last.max_by(|a, b| a.1.0.cmp(&b.1.0)) {
-                    let rank = episode.draft.turns.iter().filter(|turn| turn.0 < episode.draft.turns[place].0).count();
-                    streams.turn.push((rank, score.weighted));
+                if let Some(last) = turns.iter().rposition(|turn| turn.agent == agent) {
+                    streams.turn.push((last, score.weighted));
                 }
             }
             _ => streams.episode += score.weighted,
         }
     }
-    for step in &episode.paid {
+    for step in &play.paid {
         let sum: f64 = step.iter().map(|(_, reward)| reward).sum();
         streams.team.push(sum);
         streams.total += sum;
@@ -142,6 +185,6 @@ fn streams(episode: &Episode, team: &Team, judge: &Composite) -> Result<RewardSt
     Ok(streams)
 }
 
-fn plain(value: &serde_json::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+fn plain(value: &serde_json::Value) -> Cow<'_, str> {
+    value.as_str().map_or_else(|| Cow::Owned(value.to_string()), Cow::Borrowed)
 }

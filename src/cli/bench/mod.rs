@@ -1,6 +1,7 @@
 //! `marft bench`: the engine against the clock, and against bounds measured in the same run.
 
 mod generate;
+mod schedule;
 mod train;
 
 use clap::{Subcommand, ValueEnum};
@@ -17,6 +18,7 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum What {
     Generate(generate::Args),
+    Schedule(schedule::Args),
     Train(train::Args),
 }
 
@@ -33,6 +35,7 @@ impl Args {
     pub(super) fn run(self, output: &mut Output) -> miette::Result<Exit> {
         match self.what {
             What::Generate(args) => args.run(output),
+            What::Schedule(args) => args.run(output),
             What::Train(args) => args.run(output),
         }
     }

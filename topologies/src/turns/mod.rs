@@ -62,6 +62,9 @@ use crate::team::{NodeId, Team, VariableId};
 use frame::{Frame, FrameId, Place};
 use turn::{Status, TurnState};
 
+/// Turns that an episode has room for from the start.
+const ROOM: u64 = 8;
+
 /// What an episode starts from.
 #[derive(Debug, Clone, Default)]
 pub struct Inputs {
@@ -127,16 +130,18 @@ impl Turns {
             state[variable.index()] = value;
         }
         let task = Arc::new(task);
+        // many episodes are open at once: small teams get no more room than they fill
+        let calls = plan.team.worst_case().calls.clamp(1, ROOM) as usize;
         let mut turns = Self {
             plan: Arc::clone(plan),
             seed,
             step: 0,
             task: Arc::clone(&task),
             own: own.into_iter().collect(),
-            frames: Vec::new(),
+            frames: Vec::with_capacity(plan.team.blocks().len().min(calls)),
             free: Vec::new(),
-            turns: Vec::new(),
-            messages: Vec::new(),
+            turns: Vec::with_capacity(calls),
+            messages: Vec::with_capacity(calls),
             ready: Vec::new(),
             held: Vec::new(),
             agenda: VecDeque::new(),

@@ -1,9 +1,20 @@
 //! The world with scripted voices: control flow in milliseconds.
 
+mod beside;
+mod contexts;
+mod forks;
+mod memories;
+mod order;
+mod primitives;
+mod remote;
+mod tools;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crossbeam::channel::Sender;
+use marft_agents::generate::FinishReason;
 use marft_topologies::Team;
 use serde_json::json;
 
@@ -49,18 +60,90 @@ fn exact() -> Composite {
 fn opening(number: u32) -> Opening {
     let row = task(&number.to_string(), &json!({"question": format!("q{number}"), "facts": "f", "answer": "yes"}));
     let own = [("asker".to_owned(), "question".to_owned()), ("keeper".to_owned(), "facts".to_owned())];
-    Opening {
-        task: Arc::new(row),
-        environment: Box::new(QuestionAnswering { text: None, own: own.into() }),
-        seed: Seed::of_run(1).child("task", u64::from(number)),
-        step: 1,
-        sample: 0,
-        temperature: None,
+    let environment = Box::new(QuestionAnswering { text: None, own: own.into() });
+    let seed = Seed::of_run(1).child("task", u64::from(number));
+    Opening { step: 1, ..Opening::new(Arc::new(row), environment, seed) }
+}
+
+/// A question that every agent sees.
+fn asked(number: u32, text: &str) -> Opening {
+    let row = task(&number.to_string(), &json!({"question": text, "answer": "yes"}));
+    let environment = Box::new(QuestionAnswering { text: Some("question".to_owned()), own: [].into() });
+    let seed = Seed::of_run(1).child("task", u64::from(number));
+    Opening { step: 1, ..Opening::new(Arc::new(row), environment, seed) }
+}
+
+/// One voice for all policies of a team.
+fn world(source: &str, voice: impl Voice + 'static) -> EngineConfig {
+    let (team, voice) = (team(source), Arc::new(voice) as Arc<dyn Voice>);
+    let voices = team.policies().iter().map(|_| Arc::clone(&voice)).collect();
+    EngineConfig::new(team, voices, exact())
+}
+
+/// Plays episodes of a world; all records hold together.
+fn play(config: EngineConfig, openings: impl IntoIterator<Item = Opening>) -> Vec<EpisodeRecord> {
+    let mut engine = Engine::new(config).unwrap();
+    openings.into_iter().for_each(|opening| engine.open(opening));
+    engine.run().unwrap();
+    let records = engine.take_closed();
+    for record in &records {
+        record.validate().unwrap();
+        assert!(!record.end.is_empty() && record.end != "open", "every episode ends with a reason");
     }
+    records
+}
+
+/// The text of tokens that are letters.
+fn text_of(ids: &[u32]) -> String {
+    ids.iter().filter(|id| **id != 0).filter_map(|id| char::from_u32(*id)).collect()
+}
+
+fn ids_of(text: &str) -> Vec<u32> {
+    text.chars().map(u32::from).collect()
+}
+
+/// A model whose tokens are letters: it sees and says text, and its window is as long as it is told.
+fn letters(
+    window: Option<usize>,
+    says: impl Fn(&Question, &str) -> String + Send + Sync + 'static,
+) -> impl Voice + 'static {
+    struct Model<F>(Option<usize>, F);
+    impl<F> std::fmt::Debug for Model<F> {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("Model")
+        }
+    }
+    impl<F: Fn(&Question, &str) -> String + Send + Sync + 'static> Voice for Model<F> {
+        fn ask(&self, question: Question, _answers: &Sender<Answer>) -> Taken {
+            let crate::voice::Prompt::Tokens(prompt) = &question.prompt else { panic!("letters were asked in words") };
+            let text = (self.1)(&question, &text_of(prompt));
+            let mut ids = ids_of(&text);
+            ids.push(0);
+            let logprobs = (0..ids.len()).map(|at| -0.5 - at as f32).collect();
+            let finish = Some(FinishReason::StopId(0));
+            let words = Words { text, ids, logprobs, finish, version: 3, ..Words::default() };
+            Taken::Now(Answer { ticket: question.ticket, outcome: Ok(words) })
+        }
+
+        fn open(&self, lines: &[Line]) -> Option<Result<Vec<u32>, VoiceFault>> {
+            let lines = lines.iter().map(|line| format!("[{}]{}", line.role, line.text));
+            Some(Ok(ids_of(&(lines.collect::<String>() + "[assistant]"))))
+        }
+
+        fn follow_up(&self, text: &str, ended: bool) -> Result<Vec<u32>, VoiceFault> {
+            assert!(ended, "letters always end their turns");
+            Ok(ids_of(&format!("[user]{text}[assistant]")))
+        }
+
+        fn window(&self) -> Option<usize> {
+            self.0
+        }
+    }
+    Model(window, says)
 }
 
 fn engine(voices: Vec<Arc<dyn Voice>>) -> Engine {
-    Engine::new(EngineConfig { team: team(DUO), voices, reward: exact(), retries: 2, queue: 4 }).unwrap()
+    Engine::new(EngineConfig { retries: 2, queue: 4, ..EngineConfig::new(team(DUO), voices, exact()) }).unwrap()
 }
 
 fn run(engine: &mut Engine, episodes: u32) -> Vec<EpisodeRecord> {
@@ -133,7 +216,7 @@ fn a_transient_fault_is_asked_again() {
 struct Late(u64);
 
 impl Voice for Late {
-    fn ask(&self, question: Question, answers: &crossbeam::channel::Sender<Answer>) -> Taken {
+    fn ask(&self, question: Question, answers: &Sender<Answer>) -> Taken {
         let (answers, delay) = (answers.clone(), self.0.saturating_sub(question.ticket.0 % 7));
         std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(delay));
@@ -180,6 +263,6 @@ fn a_task_without_its_column_is_a_fault_of_that_episode() {
 
 #[test]
 fn every_policy_needs_a_voice() {
-    let config = EngineConfig { team: team(DUO), voices: vec![], reward: exact(), retries: 0, queue: 1 };
+    let config = EngineConfig::new(team(DUO), vec![], exact());
     assert!(matches!(Engine::new(config), Err(EngineError::Voices { policies: 2, voices: 0 })));
 }
