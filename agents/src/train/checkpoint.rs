@@ -17,6 +17,8 @@ use crate::tensor_file::{self, ReadError, TensorFile};
 
 /// Name of the optimiser's state in a policy's folder.
 pub(super) const OPTIMIZER_STATE: &str = "optimizer.safetensors";
+/// Metadata of a state: updates done, and the version of the policy.
+const COUNTS: &str = "counts";
 /// Name of a critic's weights and state in its folder.
 pub(super) const CRITIC_STATE: &str = "critic.safetensors";
 
@@ -29,13 +31,11 @@ impl PolicyTable {
         if let Some(adapter) = policy.adapter() {
             // The state first: a folder with an adapter in it is then complete.
             if let Some(optimizer) = &policy.optimizer {
-                let version = [("version".to_owned(), policy.version.to_string())];
-                write_state(&folder.join(OPTIMIZER_STATE), optimizer, &[], version)?;
+                write_state(&folder.join(OPTIMIZER_STATE), optimizer, &[], policy.version)?;
             }
             save_adapter(adapter, folder, base)?;
         } else if let Some(optimizer) = &policy.optimizer {
-            let version = [("version".to_owned(), policy.version.to_string())];
-            write_state(&folder.join(OPTIMIZER_STATE), optimizer, &optimizer.parameters, version)?;
+            write_state(&folder.join(OPTIMIZER_STATE), optimizer, &optimizer.parameters, policy.version)?;
         }
         Ok(())
     }
@@ -79,7 +79,7 @@ impl PolicyTable {
     /// Writes a critic's weights and its optimiser's state into `folder`.
     pub fn save_critic(&self, id: CriticId, folder: &Path) -> Result<(), TrainError> {
         let critic = self.critics.get(&id).ok_or(TrainError::UnknownCritic { critic: id.0, head: 0 })?;
-        write_state(&folder.join(CRITIC_STATE), &critic.optimizer, &critic.optimizer.parameters, [])
+        write_state(&folder.join(CRITIC_STATE), &critic.optimizer, &critic.optimizer.parameters, 0)
     }
 
     /// Reads them back into a critic made with the same settings.
@@ -105,15 +105,10 @@ fn numbered<'a>(list: &'static str, tensors: &'a [Tensor]) -> impl Iterator<Item
     tensors.iter().enumerate().map(move |(index, tensor)| (format!("{list}.{index}"), tensor))
 }
 
-fn write_state(
-    path: &Path,
-    optimizer: &Optimizer,
-    weights: &[Tensor],
-    more: impl IntoIterator<Item = (String, String)>,
-) -> Result<(), TrainError> {
+fn write_state(path: &Path, optimizer: &Optimizer, weights: &[Tensor], version: u64) -> Result<(), TrainError> {
     let tensors: Vec<_> = named(optimizer, weights).map(|(name, tensor)| (name, tensor.shallow_clone())).collect();
-    let mut metadata = HashMap::from([("updates".to_owned(), optimizer.updates.to_string())]);
-    metadata.extend(more);
+    // one entry: with several, their order in the file, and so its bytes, would be left to chance
+    let metadata = HashMap::from([(COUNTS.to_owned(), format!("{} {version}", optimizer.updates))]);
     tensor_file::write(path, &tensors, metadata)
         .map_err(|error| TrainError::Checkpoint { path: path.to_owned(), reason: error.to_string() })
 }
@@ -126,11 +121,9 @@ fn read_state(path: &Path, optimizer: &mut Optimizer, weights: &[Tensor]) -> Res
         ReadError::Damaged(reason) => fault(reason),
         ReadError::Format { tensor, dtype } => fault(format!("tensor `{tensor}` is stored as {dtype:?}, not f32")),
     })?;
-    let number = |key: &str| match metadata.get(key) {
-        None => Ok(0),
-        Some(text) => text.parse::<u64>().map_err(|_| fault(format!("`{key}` is `{text}`, not a number"))),
-    };
-    let (updates, version) = (number("updates")?, number("version")?);
+    let counts = metadata.get(COUNTS).map_or("", String::as_str);
+    let read = || Some((counts.split_once(' ')?.0.parse().ok()?, counts.split_once(' ')?.1.parse().ok()?));
+    let (updates, version) = read().ok_or_else(|| fault(format!("`{COUNTS}` is `{counts}`, not two numbers")))?;
     let mut pairs = Vec::new();
     for (name, own) in named(optimizer, weights) {
         let stored = tensors.remove(&name).ok_or_else(|| fault(format!("there is no tensor `{name}`")))?;

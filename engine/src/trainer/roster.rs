@@ -100,7 +100,8 @@ impl RosterPlan {
             };
             let at = weights.iter().position(|own| own.name == name).unwrap_or_else(|| {
                 let id = PolicyId(weights.len() as u32);
-                weights.push(Weights { name, policy: id, agents: vec![], optimizer: None, adapter: adapter.clone() });
+                let adapter = adapter.as_ref().map(|adapter| beside(&settings.team, adapter));
+                weights.push(Weights { name, policy: id, agents: vec![], optimizer: None, adapter });
                 weights.len() - 1
             });
             if !weights[at].agents.contains(label) {
@@ -134,6 +135,14 @@ impl RosterPlan {
     }
 }
 
+/// A path of the team file, from where that file is.
+fn beside(team: &str, path: &str) -> String {
+    match std::path::Path::new(team).parent() {
+        Some(folder) if !team.starts_with("catalog:") => folder.join(path).display().to_string(),
+        _ => path.to_owned(),
+    }
+}
+
 /// AdamW as the algorithm and the run say, before the schedule of a stage.
 fn base_optimizer(algorithm: &Algorithm, settings: &RunSettings) -> OptimizerConfig {
     let train = &settings.train;
@@ -158,12 +167,18 @@ fn optimizer(algorithm: &Algorithm, agent: &team::Agent, settings: &RunSettings)
     config
 }
 
-/// Agents of equal algorithms learn together.
+/// Whether two agents belong to one chain: everything but their optimisers is the same.
+fn learns_alike(one: &Algorithm, other: &Algorithm) -> bool {
+    let Algorithm { learning_rate, weight_decay, adam_eps, max_grad_norm, .. } = *one;
+    Algorithm { learning_rate, weight_decay, adam_eps, max_grad_norm, ..other.clone() } == *one
+}
+
+/// Agents that learn alike learn together.
 fn cohorts(players: &[Player], settings: &RunSettings) -> Vec<Cohort> {
     let mut cohorts: Vec<Cohort> = vec![];
     for player in players {
         let Some(algorithm) = settings.algorithm.get(&player.label) else { continue };
-        match cohorts.iter_mut().find(|cohort| cohort.algorithm == *algorithm) {
+        match cohorts.iter_mut().find(|cohort| learns_alike(&cohort.algorithm, algorithm)) {
             Some(cohort) => cohort.players.push(player.clone()),
             None => {
                 let id = CriticId(cohorts.len() as u32);
