@@ -20,4 +20,6 @@ pub use response::{RemoteAnswer, RemoteToken, ToolCall};
 pub use stream::{Piece, StreamReader};
 
 #[cfg(test)]
+mod real_server;
+#[cfg(test)]
 mod tests;
