@@ -5,10 +5,12 @@
 //! cargo run --example custom_environment
 //! ```
 
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
 use marft::engine::environment::{Environment, EnvironmentFault, Outcome, Scene, Standing};
 use marft::engine::seed::Seed;
-use marft::engine::settings::Registry;
 use marft::engine::settings::file::parse_with;
+use marft::engine::settings::{Kind, Registry};
 use marft::engine::task::Task;
 use marft::engine::trainer::{Event, Run, Stop, Trainer};
 use marft::topologies::turns::{Message, Task as Shown};
@@ -92,8 +94,8 @@ steps = 8
 tasks = 12
 "#;
 
-pub fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let registry = Registry::default().with_environment("dial", |kind| kind.read::<Dial>());
+pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let registry = Registry::default().with_environment("dial", Kind::read::<Dial>);
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/tiny/run.toml");
     let loaded = parse_with(RUN, beside, &[], &registry).map_err(|report| report.render(false, 100))?;
 

@@ -4,9 +4,11 @@
 //! cargo run --example custom_reward
 //! ```
 
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
 use marft::engine::reward::{Evidence, RewardFault, RewardTerm};
-use marft::engine::settings::Registry;
 use marft::engine::settings::file::parse_with;
+use marft::engine::settings::{Kind, Registry};
 use marft::engine::trainer::{Event, Run, Stop, Trainer};
 use serde::Deserialize;
 
@@ -61,8 +63,8 @@ steps = 12
 tasks = 4
 "#;
 
-pub fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let registry = Registry::default().with_reward("letter_share", |kind| kind.read::<LetterShare>());
+pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let registry = Registry::default().with_reward("letter_share", Kind::read::<LetterShare>);
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/tiny/run.toml");
     let loaded = parse_with(RUN, beside, &[], &registry).map_err(|report| report.render(false, 100))?;
 

@@ -113,7 +113,7 @@ fn a_killed_run_goes_on_bit_for_bit() {
     assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
 
     let mut killed = home.train("killed", &[]).stderr(std::process::Stdio::null()).spawn().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(120);
+    let deadline = Instant::now() + Duration::from_mins(2);
     while !home.path("killed/checkpoints/2").is_dir() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(2));
     }

@@ -1,5 +1,6 @@
 //! `marft train`: a run file to trained adapters.
 
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use marft::engine::metrics::sparkline;
@@ -44,22 +45,26 @@ pub(super) fn read(run: &Path, set: &[(String, String)]) -> Option<Loaded> {
     match load(run, set) {
         Ok(loaded) => {
             for warning in &loaded.warnings {
-                eprintln!("warning: {warning}");
+                say(&format!("warning: {warning}"));
             }
             Some(loaded)
         }
         Err(report) => {
             let count = report.problems().len();
             let plural = if count == 1 { "" } else { "s" };
-            eprint!("{}{}: {count} problem{plural}\n", report.render(color(), 100), run.display());
+            say(&format!("{}{}: {count} problem{plural}", report.render(color(), 100), run.display()));
             None
         }
     }
 }
 
+/// Writes a line to stderr; nobody is left to be told when that fails.
+fn say(line: &str) {
+    drop(writeln!(std::io::stderr(), "{line}"));
+}
+
 /// Whether colours are welcome on stderr.
 fn color() -> bool {
-    use std::io::IsTerminal as _;
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
 }
 
@@ -90,15 +95,22 @@ pub(super) fn watch_interrupts(stop: &Stop) -> miette::Result<()> {
     let stop = stop.clone();
     ctrlc::set_handler(move || {
         if stop.requested() {
-            std::process::exit(130);
+            leave();
         }
         stop.request();
-        eprintln!("stopping after this step; Ctrl-C again to stop at once, without saving");
+        say("stopping after this step; Ctrl-C again to stop at once, without saving");
     })
     .into_diagnostic()
     .wrap_err("cannot watch for Ctrl-C")
 }
 
+/// Ends the process at once.
+#[expect(clippy::exit, clippy::disallowed_methods, reason = "who asks twice wants no unwinding; saved steps are whole")]
+fn leave() {
+    std::process::exit(130);
+}
+
+/// A trainer's error as a report.
 pub(super) fn tell(error: TrainerError) -> miette::Report {
     let text = error.to_string();
     // an error that says what helps says it after `hint:`

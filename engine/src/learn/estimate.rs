@@ -56,8 +56,7 @@ pub(super) fn estimate(
         gathered.episodes.iter().map(|(record, _)| records[*record].end == "truncated").collect();
     let scores = rescore(means.handle, cohort, gathered, &truncated, means.recompute, means.pass)?;
     let sampled: Vec<&[f32]> = gathered.turns.iter().map(|turn| turn.logprobs.as_slice()).collect();
-    let trainer: Option<Vec<&[f32]>> =
-        scores.logprobs.as_ref().map(|turns| turns.iter().map(Vec::as_slice).collect());
+    let trainer: Option<Vec<&[f32]>> = scores.logprobs.as_ref().map(|turns| turns.iter().map(Vec::as_slice).collect());
     let old = trainer.as_ref().unwrap_or(&sampled);
 
     let mut tokens = chain(records, cohort, gathered, old, &truncated, &scores)?;

@@ -91,7 +91,16 @@ fn take_turns(
         let masked = cohort.algorithm.mask_truncated && said.finish == "max_tokens";
         gathered.rows[row].turns.push(gathered.turns.len());
         gathered.rows[row].sequence.scored.extend(&positions);
-        gathered.turns.push(Spoken { ids, turn, row, segment, logprobs, positions, in_loss: in_loss && !masked, anchor });
+        gathered.turns.push(Spoken {
+            ids,
+            turn,
+            row,
+            segment,
+            logprobs,
+            positions,
+            in_loss: in_loss && !masked,
+            anchor,
+        });
     }
     Ok(())
 }
@@ -144,7 +153,7 @@ fn spans(record: &EpisodeRecord) -> Result<BTreeMap<usize, Span>, LearnError> {
 /// FNV-1a over token ids.
 fn hash(seed: u64, ids: &[u32]) -> u64 {
     let start = if seed == 0 { 0xcbf2_9ce4_8422_2325 } else { seed };
-    ids.iter().flat_map(|id| id.to_le_bytes()).fold(start, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    ids.iter()
+        .flat_map(|id| id.to_le_bytes())
+        .fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

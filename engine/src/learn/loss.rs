@@ -73,12 +73,7 @@ pub(super) struct Judgement {
 }
 
 /// Cuts the columns of `rows`, side by side by policy, out of the batch. `factor` is a further weight per turn.
-pub(super) fn parts(
-    gathered: &Gathered,
-    estimated: &Estimated,
-    rows: &[usize],
-    factor: Option<&[f32]>,
-) -> Vec<Part> {
+pub(super) fn parts(gathered: &Gathered, estimated: &Estimated, rows: &[usize], factor: Option<&[f32]>) -> Vec<Part> {
     let mut parts: Vec<Part> = vec![];
     let mut token = 0;
     for row in rows.iter().map(|row| &gathered.rows[*row]) {
@@ -146,7 +141,7 @@ pub(super) fn loss_of(judgement: Judgement) -> LossFn {
         let mut total = Tensor::from(0.0_f32).to_device(outputs.logprobs.device());
         for part in &judgement.parts {
             let (loss, report) = judge(part, &judgement, outputs)?;
-            total = total + loss;
+            total += loss;
             // whoever waits for the report may have gone
             let _ = judgement.reports.send(report);
         }
@@ -177,16 +172,16 @@ fn judge(part: &Part, judgement: &Judgement, outputs: &TrainOutputs) -> Judged {
         let policy = algorithm.policy_loss(&logp, &batch.within(part.totals), part.logp_behave.as_deref())?;
         report.diagnostics = policy.diagnostics;
         report.loss = policy.value;
-        total = total + policy.loss;
+        total += policy.loss;
         if let (Some(kl), Some(reference)) = (algorithm.kl_in_loss(), &part.logp_ref) {
             let term = kl_in_loss(&logp, reference, &part.in_loss, &part.lengths, Some(part.totals), &kl)?;
             (report.kl_ref, report.loss) = (term.mean, report.loss + term.value);
-            total = total + term.loss;
+            total += term.loss;
         }
         if let Some(bonus) = algorithm.entropy_bonus() {
             let term = entropy_bonus::<f32>(&entropy, &part.in_loss, &part.lengths, Some(part.totals), &bonus)?;
             report.loss += term.value;
-            total = total + term.loss;
+            total += term.loss;
         }
     }
     if let (Some(config), Some((old, target)), Some(values)) = (algorithm.value_loss(), &part.critic, &outputs.values) {
@@ -198,7 +193,7 @@ fn judge(part: &Part, judgement: &Judgement, outputs: &TrainOutputs) -> Judged {
         batch.totals = Some(judgement.value_totals);
         let value = value_loss(&values, &batch, &config)?;
         report.value = Some((value.value, value.diagnostics));
-        total = total + value.loss;
+        total += value.loss;
     }
     Ok((total, report))
 }

@@ -112,8 +112,8 @@ mod tests {
     use marft_agents::train::TrainSequence;
     use marft_algorithms::preset::Algorithm;
 
-    use super::super::gather::Row;
     use super::super::Player;
+    use super::super::gather::Row;
     use super::*;
 
     fn world() -> (Cohort, Gathered) {

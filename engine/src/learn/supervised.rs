@@ -67,7 +67,9 @@ pub(super) fn teach(
     let mut sequences: Vec<&TrainSequence> = lessons.iter().flat_map(|lesson| &lesson.0).collect();
     sequences.sort_by_key(|sequence| sequence.policy);
     let mut tokens: BTreeMap<PolicyId, usize> = BTreeMap::new();
-    sequences.iter().for_each(|sequence| *tokens.entry(sequence.policy).or_default() += sequence.scored.len());
+    for sequence in &sequences {
+        *tokens.entry(sequence.policy).or_default() += sequence.scored.len();
+    }
     let mut report = SupervisedReport { tokens: tokens.values().sum(), ..SupervisedReport::default() };
     let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.ids.len()).collect();
     let (told, losses) = channel();
@@ -91,7 +93,7 @@ pub(super) fn teach(
                 let part = sft(&logprobs, &vec![true; length], &weights)?;
                 // whoever listens may have gone
                 let _ = told.send((policy, part.value));
-                total = total + part.loss;
+                total += part.loss;
             }
             Ok(total)
         });
@@ -105,7 +107,9 @@ pub(super) fn teach(
         }
     }
     drop(told);
-    losses.into_iter().for_each(|(policy, loss)| *report.loss.entry(policy).or_default() += loss);
+    for (policy, loss) in losses {
+        *report.loss.entry(policy).or_default() += loss;
+    }
     for policy in tokens.into_keys() {
         let update = handle.update(policy)?;
         report.grad_norm.insert(policy, update.grad_norm);

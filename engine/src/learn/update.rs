@@ -256,4 +256,3 @@ fn totals(cut: &[(Vec<usize>, Vec<Part>)]) -> BTreeMap<PolicyId, Totals> {
     }
     totals
 }
-

@@ -84,7 +84,8 @@ const FREE: [&str; 9] = [
 ];
 
 fn compare(path: &str, before: &Value, now: &Value, differences: &mut Vec<String>) {
-    let is_free = FREE.contains(&path) || (path.starts_with("stages.") && path.ends_with(".steps"));
+    let of_stage = path.strip_prefix("stages.").and_then(|rest| rest.split_once('.'));
+    let is_free = FREE.contains(&path) || of_stage.is_some_and(|(_, key)| key == "steps");
     if is_free || before == now {
         return;
     }

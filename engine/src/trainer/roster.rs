@@ -178,13 +178,12 @@ fn cohorts(players: &[Player], settings: &RunSettings) -> Vec<Cohort> {
     let mut cohorts: Vec<Cohort> = vec![];
     for player in players {
         let Some(algorithm) = settings.algorithm.get(&player.label) else { continue };
-        match cohorts.iter_mut().find(|cohort| learns_alike(&cohort.algorithm, algorithm)) {
-            Some(cohort) => cohort.players.push(player.clone()),
-            None => {
-                let id = CriticId(cohorts.len() as u32);
-                let critic = algorithm.needs_critic().then_some((id, settings.model.critic.per_agent));
-                cohorts.push(Cohort { algorithm: algorithm.clone(), players: vec![player.clone()], critic });
-            }
+        if let Some(cohort) = cohorts.iter_mut().find(|cohort| learns_alike(&cohort.algorithm, algorithm)) {
+            cohort.players.push(player.clone());
+        } else {
+            let id = CriticId(cohorts.len() as u32);
+            let critic = algorithm.needs_critic().then_some((id, settings.model.critic.per_agent));
+            cohorts.push(Cohort { algorithm: algorithm.clone(), players: vec![player.clone()], critic });
         }
     }
     cohorts

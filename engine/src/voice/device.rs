@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, Sender, TrySendError, bounded, never, select, unbounded};
+use crossbeam::channel::{Receiver, Sender, TrySendError, bounded, never, select};
 use marft_agents::device::DeviceHandle;
 use marft_agents::generate::{
     GenerateError, GenerateEvent, GenerateRequest, GenerateResponse, PolicyId, RequestId, Sampling,
@@ -28,7 +28,7 @@ const REPLIES: usize = 1024;
 const SHORT: Duration = Duration::from_millis(1);
 
 /// How long it listens where nothing is to be handed out.
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Duration = Duration::from_hours(1);
 
 /// Who asked, and where the answer goes.
 struct Asked {
@@ -51,7 +51,7 @@ impl Forwarder {
     /// # Errors
     /// The operating system gives no thread.
     pub fn start(text: Arc<Text>) -> std::io::Result<Self> {
-        let (asked, questions) = unbounded();
+        let (asked, questions) = bounded(REPLIES);
         let (replies, events) = bounded(REPLIES);
         let thread = std::thread::Builder::new()
             .name("marft-answers".to_owned())
@@ -63,7 +63,7 @@ impl Forwarder {
 impl Drop for Forwarder {
     fn drop(&mut self) {
         // both ends closed: the thread sees that nothing can come any more
-        (self.asked, self.replies) = (unbounded().0, bounded(0).0);
+        (self.asked, self.replies) = (bounded(0).0, bounded(0).0);
         if let Some(thread) = self.thread.take() {
             // a panic there has nobody left to tell
             drop(thread.join());

@@ -12,7 +12,7 @@ use super::{Line, VoiceFault};
 const SAID: &str = "marft:said";
 
 /// The day that templates see which print one (26 July 2024): a prompt must not depend on when it was rendered.
-const TODAY: Duration = Duration::from_secs(1_721_952_000);
+const TODAY: Duration = Duration::from_hours(19_930 * 24);
 
 /// Makes prompts for one model.
 #[derive(Debug, Clone)]
@@ -54,12 +54,13 @@ impl Prompts {
         ];
         let rendered = self.render(&messages)?;
         let Some((_, between)) = rendered.split_once(SAID) else {
-            let message = "the chat template leaves out earlier turns, so a conversation cannot be continued".to_owned();
+            let message =
+                "the chat template leaves out earlier turns, so a conversation cannot be continued".to_owned();
             return Err(VoiceFault { message, transient: false });
         };
         let ends = self.text.specials().end_ids.iter();
-        let ends = ends.filter_map(|id| self.text.tokenizer().id_to_token(*id)).filter(|_| ended);
-        let between = ends.filter_map(|end| between.strip_prefix(end.as_str())).next().unwrap_or(between);
+        let mut ends = ends.filter_map(|id| self.text.tokenizer().id_to_token(*id)).filter(|_| ended);
+        let between = ends.find_map(|end| between.strip_prefix(end.as_str())).unwrap_or(between);
         self.encode(between)
     }
 
@@ -79,10 +80,8 @@ impl Prompts {
 
     /// The id that the template puts after what the assistant says, of those that end an answer.
     fn end_of_turn(&self) -> Option<u32> {
-        let messages = [
-            json!({ "role": "user", "content": "marft:asked" }),
-            json!({ "role": "assistant", "content": SAID }),
-        ];
+        let messages =
+            [json!({ "role": "user", "content": "marft:asked" }), json!({ "role": "assistant", "content": SAID })];
         let conversation = Conversation { messages: &messages, now: Some(today()), ..Conversation::default() };
         let rendered = self.text.render(conversation).ok()?;
         let (_, after) = rendered.split_once(SAID)?;
