@@ -37,11 +37,10 @@ use tch::Tensor;
 use super::aggregate::Aggregation;
 use super::batch::PolicyBatch;
 use super::clipped_settings::clipped_settings;
-use super::error::{LossError, positive, same_length};
-use super::fused::{Pairwise, reweigh};
+use super::error::{positive, same_length};
+use super::fused::{Formula, Objective, Term};
 use super::lane::Lane;
-use super::pass::Prepare;
-use super::policy::{PolicyLoss, prepared_policy_loss, ratio};
+use super::policy::{PolicyLoss, STATS, formed_policy_loss, ratio};
 use super::ppo_clip::Clip;
 
 clipped_settings! {
@@ -71,47 +70,33 @@ pub fn decoupled<F: Lane>(
     positive("cap", config.cap, "the largest importance weight to trust, for example 5")?;
     same_length("logp_behave", logp_behave.len(), batch.logp_old.len())?;
     let objective = Clip::new(config.clip_low, config.clip_high)?;
-    let behaviour = Behaviour { logp: logp_behave, cap: F::narrow(config.cap) };
-    prepared_policy_loss(logp_new, batch, config.aggregation, objective, behaviour)
-        .map_err(|error| name_behave(error, logp_behave).into())
+    let formula = Corrected { objective, cap: F::narrow(config.cap) };
+    let behave = ("logp_behave", Some(logp_behave));
+    Ok(formed_policy_loss(logp_new, batch, config.aggregation, formula, behave, ())?)
 }
 
-/// The importance weight w of the formula, from the proximal policy's log-probabilities.
+/// The clipped surrogate times w, with the behaviour's log-probabilities in the fourth column.
 #[derive(Clone, Copy)]
-struct Behaviour<'a, F> {
-    logp: &'a [F],
+struct Corrected<F> {
+    objective: Clip,
     cap: F,
 }
 
-impl<F: Lane> Prepare<F> for Behaviour<'_, F> {
-    const WEIGHS: bool = true;
+impl<F: Lane> Formula<F, STATS> for Corrected<F> {
+    const OTHER: bool = true;
 
-    fn weigh(self, first: usize, proximal: &[F], in_loss: &[bool], weight: &mut [F]) -> bool {
-        let behave = &self.logp[first..first + weight.len()];
-        reweigh(Capped(self.cap), proximal, behave, in_loss, weight)
-    }
-}
-
-/// The ratio of two probabilities, or 0 above a cap; NaN for a second logarithm that is not finite.
-#[derive(Clone, Copy)]
-struct Capped<F>(F);
-
-impl<F: Lane> Pairwise<F> for Capped<F> {
     #[inline(always)]
-    fn of<const FUSED: bool>(self, proximal: F, behave: F) -> F {
-        let zero = <F as Lane>::ZERO;
+    fn terms<const FUSED: bool>(
+        self,
+        new: F,
+        proximal: F,
+        advantage: F,
+        behave: F,
+    ) -> (Term<F, STATS>, Option<Term<F, 1>>) {
+        let Term { loss, grad, stats } = self.objective.term::<FUSED>(new, proximal, advantage);
         let factor = ratio::<F, FUSED>(proximal, behave).parts.exp;
-        (if factor <= self.0 { factor } else { zero }) + behave * zero
-    }
-}
-
-/// A bad weight with a bad behaviour behind it is the behaviour's fault.
-fn name_behave<F: Lane>(error: LossError, logp_behave: &[F]) -> LossError {
-    match error {
-        LossError::NotFinite { what: "weight", index, .. } if !logp_behave[index].wide().is_finite() => {
-            LossError::NotFinite { what: "logp_behave", index, value: logp_behave[index].wide() }
-        }
-        other => other,
+        let w = if factor <= self.cap { factor } else { <F as Lane>::ZERO };
+        (Term { loss: loss * w, grad: grad * w, stats }, None)
     }
 }
 

@@ -33,7 +33,27 @@ pub(crate) trait Objective<F, const K: usize>: Copy + Sync {
     fn term<const FUSED: bool>(self, new: F, old: F, target: F) -> Term<F, K>;
 }
 
-/// The columns of a run of tokens, at most [`BLOCK`] where a gradient is asked for.
+/// How the terms of a token are made: an objective of three columns, or one together with something of a fourth.
+pub(crate) trait Formula<F, const K: usize>: Copy + Sync {
+    /// Whether it reads the fourth column.
+    const OTHER: bool = false;
+
+    /// The term that is multiplied with the factor, and the one that is not. To be marked `#[inline(always)]`.
+    fn terms<const FUSED: bool>(self, new: F, old: F, target: F, other: F) -> (Term<F, K>, Option<Term<F, 1>>);
+}
+
+/// An objective alone.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Alone<O>(pub O);
+
+impl<F, O: Objective<F, K>, const K: usize> Formula<F, K> for Alone<O> {
+    #[inline(always)]
+    fn terms<const FUSED: bool>(self, new: F, old: F, target: F, _: F) -> (Term<F, K>, Option<Term<F, 1>>) {
+        (self.0.term::<FUSED>(new, old, target), None)
+    }
+}
+
+/// The columns of a run of tokens, at most [`BLOCK`].
 #[derive(Clone, Copy)]
 pub(crate) struct Columns<'a, F> {
     /// What the gradient is taken by.
@@ -42,14 +62,18 @@ pub(crate) struct Columns<'a, F> {
     pub old: &'a [F],
     /// Advantage or target.
     pub target: &'a [F],
-    /// The full weight of each token: aggregation times importance.
+    /// What the formula has it for; any column where it has none.
+    pub other: &'a [F],
+    /// The weight of each token.
     pub weight: &'a [F],
+    /// A factor on it.
+    pub factor: Option<&'a [F]>,
     /// Whether the token counts.
     pub in_loss: &'a [bool],
 }
 
-/// What the columns are called in a refusal.
-pub(crate) type Names = [&'static str; 4];
+/// What new, old, target, other and factor are called in a refusal.
+pub(crate) type Names = [&'static str; 5];
 
 /// Sums over tokens in the loss.
 #[derive(Debug, Clone, Copy)]
@@ -62,17 +86,20 @@ pub(crate) struct Sums<const K: usize> {
     pub min: f64,
     /// Largest first statistic, at least 0.
     pub max: f64,
+    /// The statistic of the term apart.
+    pub apart: f64,
 }
 
 impl<const K: usize> Sums<K> {
     /// Nothing yet.
     pub(crate) fn new() -> Self {
-        Self { loss: 0.0, stats: [0.0; K], min: 0.0, max: 0.0 }
+        Self { loss: 0.0, stats: [0.0; K], min: 0.0, max: 0.0, apart: 0.0 }
     }
 
     /// The sums of two runs of tokens.
     pub(crate) fn merge(mut self, other: &Self) -> Self {
         self.loss += other.loss;
+        self.apart += other.apart;
         for (total, stat) in self.stats.iter_mut().zip(other.stats) {
             *total += stat;
         }
@@ -86,29 +113,47 @@ impl<const K: usize> Sums<K> {
 /// sees that columns do not overlap and keeps the sums in registers; with zipped iterators they live in memory, at half
 /// the speed.
 #[inline(always)]
-fn registers<F: Lane, O: Objective<F, K>, const K: usize, const LANES: usize, const FUSED: bool, const ADD: bool>(
-    objective: O,
+fn registers<F: Lane, W: Formula<F, K>, const K: usize, const LANES: usize, const FUSED: bool, const FACTOR: bool>(
+    formula: W,
     new: &[[F; LANES]],
     old: &[[F; LANES]],
     target: &[[F; LANES]],
+    other: &[[F; LANES]],
     weight: &[[F; LANES]],
+    factor: &[[F; LANES]],
     in_loss: &[[bool; LANES]],
     gradient: &mut [[F; LANES]],
 ) -> (Sums<K>, f64) {
     let zero = [<F as Lane>::ZERO; LANES];
-    let (mut loss, mut poison, mut min, mut max, mut stats) = (zero, zero, zero, zero, [zero; K]);
+    let (mut loss, mut poison, mut min, mut max, mut apart) = (zero, zero, zero, zero, zero);
+    let mut stats = [zero; K];
     let n = gradient.len();
-    let (new, old, target, weight, in_loss) = (&new[..n], &old[..n], &target[..n], &weight[..n], &in_loss[..n]);
+    let (new, old, target, other) = (&new[..n], &old[..n], &target[..n], &other[..n]);
+    let (weight, factor, in_loss) = (&weight[..n], &factor[..n], &in_loss[..n]);
     for j in 0..n {
         for i in 0..LANES {
             let keep = in_loss[j][i];
             let (x, old, target) = (new[j][i].kept(keep), old[j][i].kept(keep), target[j][i].kept(keep));
-            poison[i] = ((x - old) + target).times_plus::<FUSED>(<F as Lane>::ZERO, poison[i]);
-            let term = objective.term::<FUSED>(x, old, target);
+            let other = if W::OTHER { other[j][i].kept(keep) } else { <F as Lane>::ZERO };
+            let mut witness = (x - old) + target;
+            let (term, term_apart) = formula.terms::<FUSED>(x, old, target, other);
+            let (mut token_loss, mut slope) = (term.loss, term.grad);
+            if W::OTHER {
+                witness += other;
+            }
+            if FACTOR {
+                let factor = factor[j][i].kept(keep);
+                witness += factor;
+                (token_loss, slope) = (token_loss * factor, slope * factor);
+            }
+            if let Some(term) = term_apart {
+                (token_loss, slope) = (token_loss + term.loss, slope + term.grad);
+                apart[i] += term.stats[0];
+            }
+            poison[i] = witness.times_plus::<FUSED>(<F as Lane>::ZERO, poison[i]);
             let weight = weight[j][i].kept(keep);
-            loss[i] = term.loss.times_plus::<FUSED>(weight, loss[i]);
-            let slope = term.grad * weight;
-            gradient[j][i] = if ADD { gradient[j][i] + slope } else { slope };
+            loss[i] = token_loss.times_plus::<FUSED>(weight, loss[i]);
+            gradient[j][i] = slope * weight;
             for k in 0..K {
                 stats[k][i] += term.stats[k];
             }
@@ -118,6 +163,7 @@ fn registers<F: Lane, O: Objective<F, K>, const K: usize, const LANES: usize, co
     }
     let mut sums = Sums::new();
     sums.loss = sum(&loss);
+    sums.apart = sum(&apart);
     for k in 0..K {
         sums.stats[k] = sum(&stats[k]);
     }
@@ -126,47 +172,56 @@ fn registers<F: Lane, O: Objective<F, K>, const K: usize, const LANES: usize, co
     (sums, sum(&poison))
 }
 
-/// The terms of the columns: their sums, and their gradients, written or (`ADD`) added to `gradient`.
+/// The terms of the columns: their sums, and their gradients, written to `gradient`.
 ///
 /// All columns have one length, at most [`BLOCK`]. `None` if a number in the loss or the loss itself is not finite.
-pub(crate) fn block<F: Lane, O: Objective<F, K>, const K: usize, const ADD: bool>(
-    objective: O,
+pub(crate) fn block<F: Lane, W: Formula<F, K>, const K: usize>(
+    formula: W,
     columns: Columns<'_, F>,
     gradient: &mut [F],
 ) -> Option<Sums<K>> {
-    F::dispatch(Block::<F, O, K, ADD> { objective, columns, gradient })
+    match columns.factor {
+        None => F::dispatch(Block::<F, W, K, false> { formula, columns, factor: columns.new, gradient }),
+        Some(factor) => F::dispatch(Block::<F, W, K, true> { formula, columns, factor, gradient }),
+    }
 }
 
 /// A block is a kernel of its own, and not the whole pass: in a larger function the compiler spills the sums.
-struct Block<'a, F, O, const K: usize, const ADD: bool> {
-    objective: O,
+struct Block<'a, F, W, const K: usize, const FACTOR: bool> {
+    formula: W,
     columns: Columns<'a, F>,
+    factor: &'a [F],
     gradient: &'a mut [F],
 }
 
-impl<F: Lane, O: Objective<F, K>, const K: usize, const ADD: bool> Kernel for Block<'_, F, O, K, ADD> {
+impl<F: Lane, W: Formula<F, K>, const K: usize, const FACTOR: bool> Kernel for Block<'_, F, W, K, FACTOR> {
     type Output = Option<Sums<K>>;
 
     #[inline(always)]
     fn run<const LANES: usize, const FUSED: bool>(self) -> Self::Output {
-        let Self { objective, columns, gradient } = self;
-        let Columns { new, old, target, weight, in_loss } = columns;
+        let Self { formula, columns, factor, gradient } = self;
+        let Columns { new, old, target, other, weight, factor: _, in_loss } = columns;
         let (new, new_tail) = new.as_chunks::<LANES>();
         let (old, old_tail) = old.as_chunks::<LANES>();
         let (target, target_tail) = target.as_chunks::<LANES>();
+        let (other, other_tail) = other.as_chunks::<LANES>();
         let (weight, weight_tail) = weight.as_chunks::<LANES>();
+        let (factor, factor_tail) = factor.as_chunks::<LANES>();
         let (in_loss, mask_tail) = in_loss.as_chunks::<LANES>();
         let (gradient, gradient_tail) = gradient.as_chunks_mut::<LANES>();
-        let (mut sums, mut poison) =
-            registers::<F, O, K, LANES, FUSED, ADD>(objective, new, old, target, weight, in_loss, gradient);
+        let (mut sums, mut poison) = registers::<F, W, K, LANES, FUSED, FACTOR>(
+            formula, new, old, target, other, weight, factor, in_loss, gradient,
+        );
         if !new_tail.is_empty() {
             let mut padded = [pad(gradient_tail)];
-            let (tail, poison_of_tail) = registers::<F, O, K, LANES, FUSED, ADD>(
-                objective,
+            let (tail, poison_of_tail) = registers::<F, W, K, LANES, FUSED, FACTOR>(
+                formula,
                 &[pad(new_tail)],
                 &[pad(old_tail)],
                 &[pad(target_tail)],
+                &[pad(other_tail)],
                 &[pad(weight_tail)],
+                &[pad(factor_tail)],
                 &[pad(mask_tail)],
                 &mut padded,
             );
@@ -265,53 +320,14 @@ fn pairs<F: Lane, P: Pairwise<F>, const LANES: usize, const FUSED: bool>(
     sum(&lanes)
 }
 
-/// Multiplies every weight by what `pairwise` makes of two numbers, or outside the loss of zero and zero. Whether all
-/// are finite then.
-pub(crate) fn reweigh<F: Lane, P: Pairwise<F>>(
-    pairwise: P,
-    left: &[F],
-    right: &[F],
-    in_loss: &[bool],
-    weight: &mut [F],
-) -> bool {
-    F::dispatch(Reweigh { pairs: PairSum { pairwise, left, right, in_loss }, weight })
-}
-
-struct Reweigh<'a, F, P> {
-    pairs: PairSum<'a, F, P>,
-    weight: &'a mut [F],
-}
-
-impl<F: Lane, P: Pairwise<F>> Kernel for Reweigh<'_, F, P> {
-    type Output = bool;
-
-    #[inline(always)]
-    fn run<const LANES: usize, const FUSED: bool>(self) -> bool {
-        let Self { pairs: PairSum { pairwise, left, right, in_loss }, weight } = self;
-        let n = weight.len();
-        let (left, right, in_loss) = (&left[..n], &right[..n], &in_loss[..n]);
-        for i in 0..n {
-            let keep = in_loss[i];
-            weight[i] = weight[i] * pairwise.of::<FUSED>(left[i].kept(keep), right[i].kept(keep));
-        }
-        let (registers, tail) = weight.as_chunks::<LANES>();
-        let mut poison = [<F as Lane>::ZERO; LANES];
-        for register in registers {
-            for i in 0..LANES {
-                poison[i] += register[i] * <F as Lane>::ZERO;
-            }
-        }
-        poison.iter().chain(tail).all(|x| x.wide().is_finite())
-    }
-}
-
 /// The first token in the loss with a number that is not finite, or an overflow of finite ones. `first` is the index of
 /// the first token of the columns.
 #[cold]
 pub(crate) fn first_offender<F: Lane>(columns: Columns<'_, F>, names: Names, first: usize) -> LossError {
-    let Columns { new, old, target, weight, in_loss } = columns;
+    let Columns { new, old, target, other, weight: _, factor, in_loss } = columns;
     for index in (0..new.len()).filter(|&index| in_loss[index]) {
-        for (what, column) in names.into_iter().zip([new, old, target, weight]) {
+        let columns = [new, old, target, other, factor.unwrap_or(new)];
+        for (what, column) in names.into_iter().zip(columns) {
             let value = column[index].wide();
             if !value.is_finite() {
                 return LossError::NotFinite { what, index: first + index, value };

@@ -30,15 +30,17 @@
 //! # Ok::<(), marft_algorithms::Error>(())
 //! ```
 
+#![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
+
 use tch::Tensor;
 
 use super::aggregate::{Aggregation, count_kept};
 use super::batch::PolicyBatch;
 use super::clipped_settings::clipped_settings;
-use super::fused::{Difference, pair_sum};
+use super::fused::{Alone, Difference, Objective, Sums, Term, pair_sum};
 use super::lane::Lane;
 use super::pass::Prepare;
-use super::policy::{PolicyLoss, prepared_policy_loss};
+use super::policy::{PolicyLoss, Ratio, STATS, formed_policy_loss, ratio};
 use super::ppo_clip::Clip;
 
 clipped_settings! {
@@ -58,25 +60,48 @@ impl Default for Gspo {
 /// The GSPO loss. See the [module documentation](self).
 pub fn gspo<F: Lane>(logp_new: &Tensor, batch: &PolicyBatch<'_, F>, config: &Gspo) -> crate::Result<PolicyLoss> {
     let objective = Clip::new(config.clip_low, Some(config.clip_high))?;
-    Ok(prepared_policy_loss(logp_new, batch, config.aggregation, objective, SharedRatio)?)
+    let formula = Alone(SharedClip(objective));
+    Ok(formed_policy_loss(logp_new, batch, config.aggregation, formula, ("other", None), SharedRatio)?)
 }
 
-/// The mean log-ratio of each sequence, for all of its tokens.
+/// The mean ratio of each sequence, for all of its tokens: negative where it is beyond the limit and has no gradient.
 #[derive(Clone, Copy)]
 struct SharedRatio;
 
-impl<F: Lane> Prepare<F> for SharedRatio {
-    fn log_ratios(self, new: &[F], old: &[F], in_loss: &[bool], lengths: &[usize]) -> Option<Vec<F>> {
-        let mut start = 0;
-        let mut means = Vec::with_capacity(lengths.len());
+impl<F: Lane> Prepare<F, STATS> for SharedRatio {
+    fn sequences(self, new: &[F], old: &[F], in_loss: &[bool], lengths: &[usize]) -> Option<(Vec<F>, Sums<STATS>)> {
+        let (mut start, mut sums) = (0, Sums::new());
+        let mut ratios = Vec::with_capacity(lengths.len());
         for &length in lengths {
             let tokens = start..start + length;
             start = tokens.end;
             let in_loss = &in_loss[tokens.clone()];
             let sum = pair_sum(Difference, &new[tokens.clone()], &old[tokens], in_loss);
-            means.push(F::narrow(sum / count_kept(in_loss).max(1) as f64));
+            let count = count_kept(in_loss) as f64;
+            let Ratio { log, parts, live } = ratio::<F, false>(F::narrow(sum / count.max(1.0)), <F as Lane>::ZERO);
+            if !sum.is_finite() {
+                ratios.push(F::narrow(f64::NAN));
+                continue;
+            }
+            ratios.push(if live { parts.exp } else { -parts.exp });
+            sums.stats[0] += log.wide() * count;
+            sums.stats[1] += parts.k3.wide() * count;
+            (sums.min, sums.max) = (sums.min.min(log.wide()), sums.max.max(log.wide()));
         }
-        Some(means)
+        Some((ratios, sums))
+    }
+}
+
+/// The clipped surrogate of a ratio that is given. What it says of the ratio itself is counted by sequence.
+#[derive(Clone, Copy)]
+struct SharedClip(Clip);
+
+impl<F: Lane> Objective<F, STATS> for SharedClip {
+    #[inline(always)]
+    fn term<const FUSED: bool>(self, _: F, shared: F, advantage: F) -> Term<F, STATS> {
+        let zero = <F as Lane>::ZERO;
+        let (loss, grad, low, high) = self.0.surrogate(shared.most(-shared), shared > zero, advantage);
+        Term { loss, grad, stats: [zero, zero, F::indicator(low), F::indicator(high)] }
     }
 }
 

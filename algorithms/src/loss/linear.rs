@@ -4,9 +4,9 @@ use tch::Tensor;
 
 use super::aggregate::{Aggregation, Totals, count_kept};
 use super::error::LossError;
-use super::fused::Objective;
+use super::fused::{Alone, Objective};
 use super::lane::Lane;
-use super::pass::{Extra, Nothing, Pass, Spread};
+use super::pass::{Pass, Spread};
 
 /// A loss with one statistic.
 #[derive(Debug)]
@@ -50,8 +50,17 @@ pub(crate) fn spread_column<F: Lane, O: Objective<F, 1>>(
     factor: Option<&[F]>,
 ) -> Result<ScalarLoss, LossError> {
     let (other_name, old) = other.map_or((name, None), |(name, column)| (name, Some(column)));
-    let pass = Pass { names: [name, other_name, name, "weight"], old, target: None, in_loss, lengths, spread, factor };
-    let (loss, (sums, _)) = pass.run(variable, objective, (), None::<Extra<'_, F, Nothing>>)?;
+    let pass = Pass {
+        names: [name, other_name, name, name, "weight"],
+        old,
+        target: None,
+        other: None,
+        in_loss,
+        lengths,
+        spread,
+        factor,
+    };
+    let (loss, sums) = pass.run(variable, Alone(objective), ())?;
     let tokens = count_kept(in_loss);
     Ok(ScalarLoss { loss, value: sums.loss, mean: sums.stats[0] / tokens.max(1) as f64, tokens })
 }

@@ -3,8 +3,6 @@
 //! The loss is computed outside autograd together with its exact gradient, which [`FusedLoss`] then hands over. Weights are
 //! written into scratch of a block, a thousand tokens, so that they never reach memory.
 
-#![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
-
 use std::ops::Range;
 
 use marft_torch::FusedLoss;
@@ -13,7 +11,7 @@ use tch::Tensor;
 use super::aggregate::{Aggregation, Totals, count_kept};
 use super::batch::token_count;
 use super::error::{LossError, same_length};
-use super::fused::{BLOCK, Columns, Names, Objective, Pairwise, Sums, Term, block, first_offender, reweigh};
+use super::fused::{BLOCK, Columns, Formula, Names, Sums, block, first_offender};
 use super::lane::Lane;
 use super::spans::{Span, spans};
 
@@ -43,57 +41,28 @@ impl Spread {
     }
 }
 
-/// What some losses do to their columns before the objective sees them. The default does nothing.
-pub(crate) trait Prepare<F: Lane>: Copy + Sync {
-    /// Whether [`weigh`](Self::weigh) does anything.
-    const WEIGHS: bool = false;
-
-    /// One log-ratio per sequence of a span to take the place of each token's own. NaN where one of a sequence is not
-    /// finite.
-    fn log_ratios(self, _new: &[F], _old: &[F], _in_loss: &[bool], _lengths: &[usize]) -> Option<Vec<F>> {
+/// What a loss computes of whole sequences before it goes over their tokens. The default is nothing.
+pub(crate) trait Prepare<F: Lane, const K: usize>: Copy + Sync {
+    /// One number per sequence of a span, to take the place of `old` for its tokens (NaN where one of them is not finite),
+    /// and what the sequences add to the sums.
+    fn sequences(self, _new: &[F], _old: &[F], _in_loss: &[bool], _lengths: &[usize]) -> Option<(Vec<F>, Sums<K>)> {
         None
     }
-
-    /// Multiplies factors into the weights of a block that begins at token `first`. Whether all are finite then.
-    fn weigh(self, _first: usize, _old: &[F], _in_loss: &[bool], _weight: &mut [F]) -> bool {
-        true
-    }
 }
 
-impl<F: Lane> Prepare<F> for () {}
+impl<F: Lane, const K: usize> Prepare<F, K> for () {}
 
-/// A second objective added to the first: its column takes the place of `old`, and no factor acts on it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Extra<'a, F, Q> {
-    /// Its formula.
-    pub objective: Q,
-    /// Its column.
-    pub column: &'a [F],
-    /// What the columns are called in a refusal.
-    pub names: Names,
-}
-
-/// The extra objective of a loss that has none.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Nothing;
-
-impl<F: Lane> Objective<F, 1> for Nothing {
-    #[inline(always)]
-    fn term<const FUSED: bool>(self, _: F, _: F, _: F) -> Term<F, 1> {
-        let zero = <F as Lane>::ZERO;
-        Term { loss: zero, grad: zero, stats: [zero] }
-    }
-}
-
-/// A batch on its way through an objective. A column that is absent is the variable itself.
+/// A batch on its way through a formula. A column that is absent is the variable itself.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pass<'a, F> {
-    /// What the columns are called in a refusal, the variable first and the weight last.
+    /// What the columns are called in a refusal.
     pub names: Names,
     /// `[n]` What the variable is compared with.
     pub old: Option<&'a [F]>,
     /// `[n]` Advantage or target.
     pub target: Option<&'a [F]>,
+    /// `[n]` The fourth column of the formula.
+    pub other: Option<&'a [F]>,
     /// `[n]` Whether a token is in the loss.
     pub in_loss: &'a [bool],
     /// Tokens per sequence.
@@ -104,138 +73,89 @@ pub(crate) struct Pass<'a, F> {
     pub factor: Option<&'a [F]>,
 }
 
-/// The sums of an objective and of the extra one.
-type Both<const K: usize> = (Sums<K>, Sums<1>);
-
 impl<F: Lane> Pass<'_, F> {
-    /// The loss as a scalar with gradient, and the sums that it was made of; its value is their `loss` together.
+    /// The loss as a scalar with gradient, and the sums that it was made of.
     ///
     /// A variable of another kind than `F` is converted, with gradient. Refuses columns of other lengths, and a number in
     /// the loss that is not finite.
-    pub(crate) fn run<O, P, Q, const K: usize>(
+    pub(crate) fn run<W: Formula<F, K>, P: Prepare<F, K>, const K: usize>(
         &self,
         variable: &Tensor,
-        objective: O,
+        formula: W,
         prepare: P,
-        extra: Option<Extra<'_, F, Q>>,
-    ) -> Result<(Tensor, Both<K>), LossError>
-    where
-        O: Objective<F, K>,
-        P: Prepare<F>,
-        Q: Objective<F, 1>,
-    {
-        self.check(token_count(self.names[0], variable)?, extra.map(|extra| (extra.names[1], extra.column)))?;
+    ) -> Result<(Tensor, Sums<K>), LossError> {
+        self.check(token_count(self.names[0], variable)?)?;
         let mut loss = FusedLoss::<F>::new(&variable.f_to_kind(F::KIND)?)?;
         let spans: Vec<Span<'_>> = spans(self.lengths).collect();
         let ends: Vec<usize> = spans.iter().map(|span| span.tokens.end).collect();
-        let results = loss.each_run(&ends, |index, new, gradient| {
-            SpanPass { pass: self, objective, prepare, extra, span: &spans[index], new, gradient }.run()
-        })?;
-        let mut total = (Sums::new(), Sums::new());
-        for result in results {
-            let (sums, extra) = result?;
-            total = (total.0.merge(&sums), total.1.merge(&extra));
+        let results =
+            loss.each_run(&ends, |index, new, gradient| self.span(formula, prepare, &spans[index], new, gradient))?;
+        let mut total = Sums::new();
+        for sums in results {
+            total = total.merge(&sums?);
         }
-        Ok((loss.finish(total.0.loss + total.1.loss)?, total))
+        Ok((loss.finish(total.loss)?, total))
     }
 
-    fn check(&self, tokens: usize, extra: Option<(&'static str, &[F])>) -> Result<(), LossError> {
-        let Self { names, old, target, in_loss, lengths, factor, .. } = *self;
-        for (name, column) in [(names[1], old), (names[2], target), (names[3], factor)] {
+    fn check(&self, tokens: usize) -> Result<(), LossError> {
+        let Self { names: [_, old, target, other, factor], in_loss, lengths, .. } = *self;
+        for (name, column) in [(old, self.old), (target, self.target), (other, self.other), (factor, self.factor)] {
             same_length(name, column.map_or(tokens, <[F]>::len), tokens)?;
-        }
-        if let Some((name, column)) = extra {
-            same_length(name, column.len(), tokens)?;
         }
         same_length("in_loss", in_loss.len(), tokens)?;
         same_length("the sum of lengths", lengths.iter().sum(), tokens)
     }
-}
 
-/// One span of a pass.
-struct SpanPass<'a, F, O, P, Q, const K: usize> {
-    pass: &'a Pass<'a, F>,
-    objective: O,
-    prepare: P,
-    extra: Option<Extra<'a, F, Q>>,
-    span: &'a Span<'a>,
-    new: &'a [F],
-    gradient: &'a mut [F],
-}
-
-impl<F, O, P, Q, const K: usize> SpanPass<'_, F, O, P, Q, K>
-where
-    F: Lane,
-    O: Objective<F, K>,
-    P: Prepare<F>,
-    Q: Objective<F, 1>,
-{
-    fn run(self) -> Result<Both<K>, LossError> {
-        let Self { pass, objective, prepare, extra, span, new, gradient } = self;
+    fn span<W: Formula<F, K>, P: Prepare<F, K>, const K: usize>(
+        &self,
+        formula: W,
+        prepare: P,
+        span: &Span<'_>,
+        new: &[F],
+        gradient: &mut [F],
+    ) -> Result<Sums<K>, LossError> {
         let whole = span.tokens.clone();
-        let in_loss = &pass.in_loss[whole.clone()];
-        let old = pass.old.map_or(new, |column| &column[whole.clone()]);
-        let target = pass.target.map_or(new, |column| &column[whole.clone()]);
-        let log_ratios = prepare.log_ratios(new, old, in_loss, span.lengths);
-        let uniform = pass.spread.uniform().map(F::narrow);
-        let weights = if uniform.is_some() { Vec::new() } else { sequence_weights(pass.spread, span.lengths, in_loss) };
+        let in_loss = &self.in_loss[whole.clone()];
+        let [old, target, other, factor] =
+            [self.old, self.target, self.other, self.factor].map(|column| column.map(|column| &column[whole.clone()]));
+        let prepared = prepare.sequences(new, old.unwrap_or(new), in_loss, span.lengths);
+        let uniform = self.spread.uniform().map(F::narrow);
+        let weights = if uniform.is_some() { Vec::new() } else { sequence_weights(self.spread, span.lengths, in_loss) };
 
-        let (mut sums, mut extra_sums) = (Sums::<K>::new(), Sums::<1>::new());
+        let mut sums = prepared.as_ref().map_or_else(Sums::new, |(_, sums)| *sums);
         let mut weight = [uniform.unwrap_or(<F as Lane>::ZERO); BLOCK];
-        let mut shifted = [<F as Lane>::ZERO; BLOCK];
-        let (mut weight_cursor, mut ratio_cursor) = (Cursor::default(), Cursor::default());
+        let mut replaced = [<F as Lane>::ZERO; BLOCK];
+        let (mut weight_cursor, mut old_cursor) = (Cursor::default(), Cursor::default());
         for start in (0..new.len()).step_by(BLOCK) {
-            let local = start..(start + BLOCK).min(new.len());
-            let tokens = whole.start + local.start..whole.start + local.end;
-            let weight = &mut weight[..local.len()];
-            let (new, target, in_loss) = (&new[local.clone()], &target[local.clone()], &in_loss[local.clone()]);
-            let gradient = &mut gradient[local.clone()];
-            match uniform {
-                None => weight_cursor.fill(span.lengths, &weights, weight),
-                Some(one) if P::WEIGHS || pass.factor.is_some() => weight.fill(one),
-                Some(_) => {}
+            let tokens = start..(start + BLOCK).min(new.len());
+            let new = &new[tokens.clone()];
+            let [old, target, other] =
+                [old, target, other].map(|column| column.map_or(new, |all| &all[tokens.clone()]));
+            let weight = &mut weight[..new.len()];
+            if uniform.is_none() {
+                weight_cursor.fill(span.lengths, &weights, weight);
             }
-            if let Some(Extra { objective, column, names }) = extra {
-                let columns = Columns { new, old: &column[tokens.clone()], target, weight, in_loss };
-                let block_sums = block::<F, Q, 1, false>(objective, columns, gradient);
-                extra_sums = extra_sums.merge(&block_sums.ok_or_else(|| first_offender(columns, names, tokens.start))?);
-            }
-            let old = &old[local];
-            let factor = pass.factor.map(|factor| &factor[tokens.clone()]);
-            let weighed = factor.is_none_or(|factor| reweigh(Left, factor, factor, in_loss, weight))
-                & prepare.weigh(tokens.start, old, in_loss, weight);
-            let columns = Columns { new, old, target, weight, in_loss };
-            let mut compared = columns;
-            if let Some(log_ratios) = &log_ratios {
-                let shifted = &mut shifted[..new.len()];
-                ratio_cursor.fill(span.lengths, log_ratios, shifted);
-                for (shifted, &new) in shifted.iter_mut().zip(new) {
-                    *shifted = new - *shifted;
-                }
-                compared.old = shifted;
-            }
-            let block_sums = if extra.is_some() {
-                block::<F, O, K, true>(objective, compared, gradient)
-            } else {
-                block::<F, O, K, false>(objective, compared, gradient)
+            let columns = Columns {
+                new,
+                old,
+                target,
+                other,
+                weight,
+                factor: factor.map(|all| &all[tokens.clone()]),
+                in_loss: &in_loss[tokens.clone()],
             };
-            match block_sums {
-                Some(block_sums) if weighed => sums = sums.merge(&block_sums),
-                _ => return Err(first_offender(columns, pass.names, tokens.start)),
+            let mut formed = columns;
+            if let Some((numbers, _)) = &prepared {
+                let replaced = &mut replaced[..new.len()];
+                old_cursor.fill(span.lengths, numbers, replaced);
+                formed.old = replaced;
+            }
+            match block(formula, formed, &mut gradient[tokens]) {
+                Some(block_sums) => sums = sums.merge(&block_sums),
+                None => return Err(first_offender(columns, self.names, whole.start + start)),
             }
         }
-        Ok((sums, extra_sums))
-    }
-}
-
-/// The first of two numbers.
-#[derive(Clone, Copy)]
-struct Left;
-
-impl<F> Pairwise<F> for Left {
-    #[inline(always)]
-    fn of<const FUSED: bool>(self, left: F, _: F) -> F {
-        left
+        Ok(sums)
     }
 }
 
@@ -287,20 +207,5 @@ mod tests {
             all.extend(column);
         }
         assert_eq!(all, [1.0, 1.0, 2.0, 2.0, 2.0, 3.0]);
-    }
-
-    #[test]
-    fn an_infinite_weight_is_noticed_wherever_it_is() {
-        for at in 0..37 {
-            let (mut weight, ones) = ([1.0f32; 37], [2.0f32; 37]);
-            let mut in_loss = [true; 37];
-            assert!(reweigh(Left, &ones, &ones, &in_loss, &mut weight));
-            assert_eq!(weight, ones);
-            let mut factor = ones;
-            factor[at] = f32::INFINITY;
-            assert!(!reweigh(Left, &factor, &ones, &in_loss, &mut weight.clone()));
-            in_loss[at] = false;
-            assert!(reweigh(Left, &factor, &ones, &in_loss, &mut weight));
-        }
     }
 }

@@ -7,9 +7,9 @@ use tch::Tensor;
 use super::aggregate::{Aggregation, Totals};
 use super::batch::{PolicyBatch, token_count};
 use super::error::LossError;
-use super::fused::{Names, Objective, Sums, Term};
+use super::fused::{Alone, Formula, Names, Objective, Sums, Term};
 use super::lane::{ExpParts, LOG_RATIO_LIMIT, Lane};
-use super::pass::{Extra, Nothing, Pass, Prepare, Spread};
+use super::pass::{Pass, Prepare, Spread};
 use crate::kl::{KlEstimator, KlTask};
 
 /// A policy loss, ready for `backward`.
@@ -116,8 +116,23 @@ pub(crate) struct Penalty {
     pub algorithm: &'static str,
 }
 
-const NAMES: Names = ["logp_new", "logp_old", "advantage", "weight"];
-const KL_NAMES: Names = ["logp_new", "logp_ref", "advantage", "weight"];
+/// An objective with a divergence from the reference, the fourth column, on which no factor acts.
+#[derive(Clone, Copy)]
+struct WithDivergence<O, Q>(O, Q);
+
+impl<F: Copy, O: Objective<F, K>, Q: Objective<F, 1>, const K: usize> Formula<F, K> for WithDivergence<O, Q> {
+    const OTHER: bool = true;
+
+    #[inline(always)]
+    fn terms<const FUSED: bool>(self, new: F, old: F, target: F, reference: F) -> (Term<F, K>, Option<Term<F, 1>>) {
+        (self.0.term::<FUSED>(new, old, target), Some(self.1.term::<FUSED>(new, reference, target)))
+    }
+}
+
+/// What the columns of a policy loss are called; the fourth is that of its formula.
+const fn names(other: &'static str) -> Names {
+    ["logp_new", "logp_old", "advantage", other, "weight"]
+}
 
 /// Computes a loss whose terms depend on one token each.
 pub(crate) fn policy_loss<F: Lane, O: Objective<F, K>, const K: usize>(
@@ -126,18 +141,34 @@ pub(crate) fn policy_loss<F: Lane, O: Objective<F, K>, const K: usize>(
     aggregation: Aggregation,
     objective: O,
 ) -> Result<PolicyLoss, LossError> {
-    prepared_policy_loss(logp_new, batch, aggregation, objective, ())
+    formed_policy_loss(logp_new, batch, aggregation, Alone(objective), ("other", None), ())
 }
 
-/// The same, where `prepare` changes the columns first.
-pub(crate) fn prepared_policy_loss<F: Lane, O: Objective<F, K>, P: Prepare<F>, const K: usize>(
+/// The same with a formula of four columns, of which the fourth is given with its name, and a look at whole sequences.
+pub(crate) fn formed_policy_loss<F: Lane, W: Formula<F, K>, P: Prepare<F, K>, const K: usize>(
     logp_new: &Tensor,
     batch: &PolicyBatch<'_, F>,
     aggregation: Aggregation,
-    objective: O,
+    formula: W,
+    (name, other): (&'static str, Option<&[F]>),
     prepare: P,
 ) -> Result<PolicyLoss, LossError> {
-    Batched::new(logp_new, batch, aggregation)?.run(objective, prepare, None::<Extra<'_, F, Nothing>>)
+    aggregation.check()?;
+    let names = names(name);
+    batch.check(token_count(names[0], logp_new)?)?;
+    let own = Totals::count(batch.in_loss, batch.lengths);
+    let pass = Pass {
+        names,
+        old: Some(batch.logp_old),
+        target: Some(batch.advantage),
+        other,
+        in_loss: batch.in_loss,
+        lengths: batch.lengths,
+        spread: Spread::Aggregated(aggregation, batch.totals.unwrap_or(own)),
+        factor: batch.weight,
+    };
+    let (loss, sums) = pass.run(logp_new, formula, prepare)?;
+    Ok(PolicyLoss { loss, value: sums.loss, diagnostics: report(own, &sums) })
 }
 
 /// The same with a KL term.
@@ -156,12 +187,14 @@ pub(crate) fn penalised_policy_loss<F: Lane, O: Objective<F, K>, const K: usize>
         what: "the reference log-probabilities for its KL term",
         hint: "give them with `PolicyBatch::with_reference`, or set beta = 0",
     })?;
-    let batched = Batched::new(logp_new, batch, aggregation)?;
-    penalty.estimator.with_objective(penalty.coefficient, Penalised { batched, objective, logp_ref })
+    let task = Penalised { logp_new, batch, aggregation, objective, logp_ref };
+    penalty.estimator.with_objective(penalty.coefficient, task)
 }
 
 struct Penalised<'a, F, O, const K: usize> {
-    batched: Batched<'a, F>,
+    logp_new: &'a Tensor,
+    batch: &'a PolicyBatch<'a, F>,
+    aggregation: Aggregation,
     objective: O,
     logp_ref: &'a [F],
 }
@@ -170,47 +203,13 @@ impl<F: Lane, O: Objective<F, K>, const K: usize> KlTask<F> for Penalised<'_, F,
     type Output = Result<PolicyLoss, LossError>;
 
     fn run<Q: Objective<F, 1>>(self, divergence: Q) -> Self::Output {
-        let extra = Extra { objective: divergence, column: self.logp_ref, names: KL_NAMES };
-        self.batched.run(self.objective, (), Some(extra))
+        let Self { logp_new, batch, aggregation, objective, logp_ref } = self;
+        let formula = WithDivergence(objective, divergence);
+        formed_policy_loss(logp_new, batch, aggregation, formula, ("logp_ref", Some(logp_ref)), ())
     }
 }
 
-/// A policy batch laid out for a pass.
-struct Batched<'a, F> {
-    logp_new: &'a Tensor,
-    own: Totals,
-    pass: Pass<'a, F>,
-}
-
-impl<'a, F: Lane> Batched<'a, F> {
-    fn new(logp_new: &'a Tensor, batch: &PolicyBatch<'a, F>, aggregation: Aggregation) -> Result<Self, LossError> {
-        aggregation.check()?;
-        batch.check(token_count(NAMES[0], logp_new)?)?;
-        let own = Totals::count(batch.in_loss, batch.lengths);
-        let pass = Pass {
-            names: NAMES,
-            old: Some(batch.logp_old),
-            target: Some(batch.advantage),
-            in_loss: batch.in_loss,
-            lengths: batch.lengths,
-            spread: Spread::Aggregated(aggregation, batch.totals.unwrap_or(own)),
-            factor: batch.weight,
-        };
-        Ok(Self { logp_new, own, pass })
-    }
-
-    fn run<O: Objective<F, K>, P: Prepare<F>, Q: Objective<F, 1>, const K: usize>(
-        &self,
-        objective: O,
-        prepare: P,
-        extra: Option<Extra<'_, F, Q>>,
-    ) -> Result<PolicyLoss, LossError> {
-        let (loss, (sums, kl)) = self.pass.run(self.logp_new, objective, prepare, extra)?;
-        Ok(PolicyLoss { loss, value: sums.loss + kl.loss, diagnostics: report(self.own, &sums, &kl) })
-    }
-}
-
-fn report<const K: usize>(own: Totals, sums: &Sums<K>, kl: &Sums<1>) -> PolicyDiagnostics {
+fn report<const K: usize>(own: Totals, sums: &Sums<K>) -> PolicyDiagnostics {
     if own.tokens == 0 {
         return PolicyDiagnostics::default();
     }
@@ -225,6 +224,6 @@ fn report<const K: usize>(own: Totals, sums: &Sums<K>, kl: &Sums<1>) -> PolicyDi
         clip_low: mean(2),
         clip_high: mean(3),
         dual_clip: mean(4),
-        kl_ref: kl.stats[0] / own.tokens as f64,
+        kl_ref: sums.apart / own.tokens as f64,
     }
 }

@@ -85,22 +85,30 @@ impl Clip {
     }
 }
 
+/// A clipped token: its loss, its derivative, and whether it was stopped below and above.
+pub(crate) type Clipped<F> = (F, F, bool, bool);
+
+impl Clip {
+    /// The surrogate of a ratio; without gradient where the ratio is not `live`.
+    #[inline(always)]
+    pub(crate) fn surrogate<F: Lane>(self, ratio: F, live: bool, advantage: F) -> Clipped<F> {
+        let (floor, ceiling, zero) = (F::narrow(self.floor), F::narrow(self.ceiling), <F as Lane>::ZERO);
+        let clipped = ratio.least(ceiling).most(floor);
+        let cost = -advantage;
+        let (free, bound) = (ratio * cost, clipped * cost);
+        let low = (ratio < floor) & (advantage < zero);
+        let high = (ratio > ceiling) & (advantage > zero);
+        let flows = live & !(low | high);
+        (free.most(bound), if flows { free } else { zero }, low, high)
+    }
+}
+
 impl<F: Lane> Objective<F, STATS> for Clip {
     #[inline(always)]
     fn term<const FUSED: bool>(self, new: F, old: F, advantage: F) -> Term<F, STATS> {
-        let (floor, ceiling, zero) = (F::narrow(self.floor), F::narrow(self.ceiling), <F as Lane>::ZERO);
         let Ratio { log, parts, live } = ratio::<F, FUSED>(new, old);
-        let clipped = parts.exp.least(ceiling).most(floor);
-        let cost = -advantage;
-        let (free, bound) = (parts.exp * cost, clipped * cost);
-        let low = (parts.exp < floor) & (advantage < zero);
-        let high = (parts.exp > ceiling) & (advantage > zero);
-        let flows = live & !(low | high);
-        Term {
-            loss: free.most(bound),
-            grad: if flows { free } else { zero },
-            stats: [log, parts.k3, F::indicator(low), F::indicator(high)],
-        }
+        let (loss, grad, low, high) = self.surrogate(parts.exp, live, advantage);
+        Term { loss, grad, stats: [log, parts.k3, F::indicator(low), F::indicator(high)] }
     }
 }
 

@@ -42,7 +42,7 @@ use serde::Deserialize;
 
 use super::aggregate::count_kept;
 use super::error::{LossError, positive, same_length, within};
-use super::fused::{BLOCK, Columns, Difference, Names, Objective, Sums, Term, block, first_offender, pair_sum};
+use super::fused::{Alone, BLOCK, Columns, Difference, Names, Objective, Sums, Term, block, first_offender, pair_sum};
 use super::lane::{LOG_RATIO_LIMIT, Lane};
 use super::policy::ratio;
 use super::spans::{Span, spans};
@@ -204,11 +204,11 @@ impl<F: Lane> Weights<'_, F> {
                 let part = start..block_end;
                 let ones = &ones[..part.len()];
                 let (new, old, in_loss) = (&trainer[part.clone()], &sampler[part.clone()], &in_loss[part.clone()]);
-                let columns = Columns { new, old, target: ones, weight: ones, in_loss };
+                let columns = Columns { new, old, target: ones, other: ones, weight: ones, factor: None, in_loss };
                 let out = &mut weight[part];
                 let block_sums = match shared {
-                    Some(shared) => block::<F, BySequence<F>, 2, false>(shared, columns, out),
-                    None => block::<F, ByToken<F>, 2, false>(ByToken(bounds), columns, out),
+                    Some(shared) => block(Alone(shared), columns, out),
+                    None => block(Alone(ByToken(bounds)), columns, out),
                 };
                 let Some(block_sums) = block_sums else {
                     return Err(first_offender(columns, NAMES, span.tokens.start + start));
@@ -221,7 +221,7 @@ impl<F: Lane> Weights<'_, F> {
     }
 }
 
-const NAMES: Names = ["logp_trainer", "logp_sampler", "one", "one"];
+const NAMES: Names = ["logp_trainer", "logp_sampler", "one", "one", "one"];
 
 #[cfg(test)]
 mod tests {

@@ -39,9 +39,7 @@
 use serde::Deserialize;
 use tch::Tensor;
 
-use crate::loss::{
-    Aggregation, Extra, Lane, LossError, Nothing, Objective, Pass, Spread, Term, Totals, positive, within,
-};
+use crate::loss::{Aggregation, Alone, Lane, LossError, Objective, Pass, Spread, Term, Totals, positive, within};
 
 /// f of the module documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
@@ -210,15 +208,16 @@ fn regress<F: Lane, C: Curve<F>>(
     };
     let own = Totals::count(batch.in_loss, batch.lengths);
     let pass = Pass {
-        names: ["value", "value_old", "returns", "weight"],
+        names: ["value", "value_old", "returns", "value", "weight"],
         old: Some(batch.value_old),
         target: Some(batch.returns),
+        other: None,
         in_loss: batch.in_loss,
         lengths: batch.lengths,
         spread: Spread::Aggregated(config.aggregation, batch.totals.unwrap_or(own)),
         factor: None,
     };
-    let (loss, (sums, _)) = pass.run(value, objective, (), None::<Extra<'_, F, Nothing>>)?;
+    let (loss, sums) = pass.run(value, Alone(objective), ())?;
     Ok(ValueLoss { loss, value: sums.loss, diagnostics: report(own.tokens, sums.stats) })
 }
 
