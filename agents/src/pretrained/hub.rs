@@ -218,7 +218,7 @@ fn is_wanted(name: &str) -> bool {
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     let kind = match name.rsplit_once('.') {
         Some((stem, "safetensors")) => stem.starts_with("model"),
-        Some((stem, "json")) => !stem.ends_with(".index") || stem.starts_with("model"),
+        Some((stem, "json")) => !stem.contains(".safetensors") || stem.starts_with("model"),
         Some((_, ending)) => ending == "jinja",
         None => false,
     };

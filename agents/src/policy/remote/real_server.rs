@@ -68,7 +68,6 @@ impl Server {
 }
 
 #[tokio::test]
-#[expect(clippy::print_stderr, reason = "a test that checks nothing says so")]
 async fn a_real_server_answers_as_the_same_model_does_here() {
     let folder = tempfile::tempdir().unwrap();
     let server = match Server::start(folder.path()).await {
