@@ -26,7 +26,7 @@ pub(super) struct Args {
     #[arg(long, value_delimiter = ',', default_value = "64")]
     new: Vec<usize>,
     /// Tokens of one pass
-    #[arg(long, default_value_t = 2048)]
+    #[arg(long, default_value_t = 1024)]
     batch: usize,
     /// Recompute blocks on the way back instead of keeping their activations
     #[arg(long)]
