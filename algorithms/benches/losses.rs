@@ -12,6 +12,16 @@
 //! bound take turns; the table has the least of all rounds, which the neighbours of a shared machine disturb least, and the
 //! medians in brackets.
 //!
+//! On one core with AVX-512 (2.6 GHz, 2 MiB of second-level cache, a machine with other work on it) most rows lie between
+//! 1.07 and 1.3. What lies above has more arithmetic for its bytes, or goes over them twice:
+//!
+//! - A ratio costs about 55 instructions for 16 tokens, 0.75 ms a million by themselves; 17 bytes a token are 0.8 ms. A
+//!   second exponential (`grpo with kl`, `decoupled`) brings 4 bytes and 25 instructions.
+//! - `orm`, `prm`: an exponential, a logarithm and a division for 13 bytes.
+//! - `gspo`, `tis, by sequence`: a mean over a sequence must be known before its first token is done, so arithmetic and
+//!   memory do not overlap; `sft, weighted` must know the sum of all weights.
+//! - A mean of sequences counts the mask of each sequence by itself.
+//!
 //! Preference losses and pairwise reward models are not here: they are given one number per answer, not per token.
 
 use std::hint::black_box;

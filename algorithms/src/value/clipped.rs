@@ -35,6 +35,7 @@
 //! ```
 
 #![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
+#![expect(clippy::needless_bitwise_bool, reason = "a branch keeps the fused loop from vectorising")]
 
 use serde::Deserialize;
 use tch::Tensor;
