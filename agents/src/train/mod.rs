@@ -19,6 +19,7 @@ mod sequence;
 mod table;
 #[cfg(test)]
 mod tests;
+mod thicket;
 mod values;
 
 pub use error::TrainError;

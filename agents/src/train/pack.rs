@@ -1,7 +1,8 @@
 //! Sequences of all policies laid out as the rows of one pass.
 //!
 //! Sequences are sorted by policy, so that the rows of an adapter stand together and each adapter in use costs one pair of
-//! thin products a layer. Rows after the last one that predicts a scored token are left out: nothing reads them.
+//! thin products a layer. Those that begin alike share their rows (`thicket.rs`). Rows after the last one that predicts a
+//! scored token are left out: nothing reads them.
 
 use std::ops::Range;
 
@@ -9,6 +10,7 @@ use tch::{Device, Tensor};
 
 use super::error::TrainError;
 use super::sequence::TrainSequence;
+use super::thicket::{Thicket, grow};
 use crate::generate::{PolicyId, Segment};
 
 /// One sequence of a pack.
@@ -56,31 +58,22 @@ impl Pack {
         let mut order: Vec<usize> = (0..sequences.len()).filter(|&index| !sequences[index].scored.is_empty()).collect();
         order.sort_by_key(|&index| sequences[index].policy);
 
-        let (mut ids, mut positions, mut packed) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut sources, mut targets, mut places) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut segments, mut scored_segments) = (Vec::new(), Vec::new());
-        for &index in &order {
-            let sequence = &sequences[index];
-            let first = ids.len();
-            let last_source = sequence.scored.iter().filter_map(|&token| sequence.source(token)).max();
-            let rows = last_source.map_or(0, |last| last as usize + 1);
-            ids.extend(sequence.ids[..rows].iter().map(|&id| i64::from(id)));
-            positions.extend_from_slice(&sequence.positions()[..rows]);
-            let parents = sequence.parents.as_ref().map(|parents| parents[..rows].to_vec());
-            packed.push(Packed { rows: rows as i64, parents });
-            extend(&mut segments, sequence.policy, first..ids.len());
-            extend(&mut scored_segments, sequence.policy, sources.len()..sources.len() + sequence.scored.len());
-            for (&token, place) in sequence.scored.iter().zip(ranges[index].clone()) {
-                // `check` has seen that every scored token has a source.
-                sources.push(first as i64 + i64::from(sequence.source(token).unwrap_or_default()));
-                targets.push(i64::from(sequence.ids[token as usize]));
-                places.push(place);
+        let mut rows = Rows::default();
+        for of_policy in order.chunk_by(|a, b| sequences[*a].policy == sequences[*b].policy) {
+            let (plain, trees): (Vec<usize>, Vec<usize>) =
+                of_policy.iter().partition(|index| sequences[**index].parents.is_none());
+            for thicket in grow(sequences, &plain) {
+                rows.add_thicket(sequences, &ranges, &thicket);
+            }
+            for index in trees {
+                rows.add_tree(sequences[index], ranges[index].clone());
             }
         }
+        let Rows { ids, positions, packed, sources, targets, places, segments, scored_segments } = rows;
         let restore = (!places.is_sorted()).then(|| {
             let mut inverse = vec![0_i64; places.len()];
             for (row, &place) in places.iter().enumerate() {
-                inverse[place] = row as i64;
+                inverse[place as usize] = row as i64;
             }
             Tensor::from_slice(&inverse).to_device(device)
         });
@@ -109,6 +102,59 @@ impl Pack {
             Some(order) => results.index_select(0, order),
             None => results,
         }
+    }
+}
+
+/// Rows under construction.
+#[derive(Debug, Default)]
+struct Rows {
+    ids: Vec<i64>,
+    positions: Vec<i64>,
+    packed: Vec<Packed>,
+    sources: Vec<i64>,
+    targets: Vec<i64>,
+    /// Where each scored token stands in the caller's order.
+    places: Vec<i64>,
+    segments: Vec<Segment>,
+    scored_segments: Vec<Segment>,
+}
+
+impl Rows {
+    fn add_thicket(&mut self, sequences: &[&TrainSequence], ranges: &[Range<usize>], thicket: &Thicket) {
+        let Some((any, _)) = thicket.members.first() else { return };
+        let (policy, first, scored) = (sequences[*any].policy, self.ids.len(), self.sources.len());
+        self.ids.extend(thicket.ids.iter().map(|&id| i64::from(id)));
+        self.positions.extend(&thicket.depths);
+        let parents = (!thicket.is_plain()).then(|| thicket.parents.clone());
+        self.packed.push(Packed { rows: thicket.ids.len() as i64, parents });
+        for (index, rows) in &thicket.members {
+            let sequence = sequences[*index];
+            for (&token, place) in sequence.scored.iter().zip(ranges[*index].clone()) {
+                self.sources.push(first as i64 + i64::from(rows[token as usize - 1]));
+                self.targets.push(i64::from(sequence.ids[token as usize]));
+                self.places.push(place as i64);
+            }
+        }
+        extend(&mut self.segments, policy, first..self.ids.len());
+        extend(&mut self.scored_segments, policy, scored..self.sources.len());
+    }
+
+    fn add_tree(&mut self, sequence: &TrainSequence, range: Range<usize>) {
+        let (first, scored) = (self.ids.len(), self.sources.len());
+        let last_source = sequence.scored.iter().filter_map(|&token| sequence.source(token)).max();
+        let rows = last_source.map_or(0, |last| last as usize + 1);
+        self.ids.extend(sequence.ids[..rows].iter().map(|&id| i64::from(id)));
+        self.positions.extend_from_slice(&sequence.positions()[..rows]);
+        let parents = sequence.parents.as_ref().map(|parents| parents[..rows].to_vec());
+        self.packed.push(Packed { rows: rows as i64, parents });
+        for (&token, place) in sequence.scored.iter().zip(range) {
+            // `check` has seen that every scored token has a source.
+            self.sources.push(first as i64 + i64::from(sequence.source(token).unwrap_or_default()));
+            self.targets.push(i64::from(sequence.ids[token as usize]));
+            self.places.push(place as i64);
+        }
+        extend(&mut self.segments, sequence.policy, first..self.ids.len());
+        extend(&mut self.scored_segments, sequence.policy, scored..self.sources.len());
     }
 }
 

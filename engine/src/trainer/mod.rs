@@ -98,8 +98,9 @@ impl Trainer {
         let seed = Seed::of_run(settings.seed);
         let pool = Pool::read(&settings.task, seed.child("pool", 0))?;
         let plan = Plan::new(&settings)?;
-        let roster = Roster::assemble(&team, &settings)?;
-        let engine = world(&team, &settings, &registry, roster.voices()?)?;
+        let mut roster = Roster::assemble(&team, &settings)?;
+        let voices = roster.voices()?;
+        let engine = world(&team, &settings, &registry, voices)?;
         let learner = learner(&roster, roster.cohorts().to_vec(), &settings)?;
         let state = RunState::default();
         Ok(Self { settings, team, registry, roster, pool, plan, engine, learner, state, lessons: None })
@@ -157,7 +158,10 @@ impl Trainer {
         let eval = self.settings.eval.clone();
         let tasks = self.pool.sample_held_out(eval.tasks);
         let root = Seed::of_run(self.settings.seed).child("evaluation", 0);
-        let records = self.roll_out(&tasks, eval.samples, root, eval.temperature)?;
+        let records = self.roll_out(&tasks, eval.samples, root, eval.temperature);
+        // what was said in an evaluation must not be remembered in training
+        self.engine.restore_memories(self.state.memories.clone());
+        let records = records?;
         let untrained = self.state.untrained.as_ref();
         Ok((evaluation::evaluate(self.state.step, &records, &tasks, &eval, untrained), records))
     }

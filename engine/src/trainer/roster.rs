@@ -8,6 +8,7 @@ use marft_agents::critic::{CriticConfig, CriticId};
 use marft_agents::device::{Device, DeviceHandle, DeviceThread};
 use marft_agents::generate::{Generator, GeneratorOptions, PolicyId, TokenBytes};
 use marft_agents::model::{ModelConfig, Placement};
+use marft_agents::policy::remote::{ApiKey, Client, RemoteConfig};
 use marft_agents::pretrained::{Location, Store};
 use marft_agents::text::Text;
 use marft_agents::train::{OptimizerConfig, PolicySpec, PolicyTable, Schedule};
@@ -19,7 +20,10 @@ use super::TrainerError;
 use crate::learn::{Cohort, Player};
 use crate::seed::Seed;
 use crate::settings::{DeviceName, Dtype, RunSettings, Sharing};
-use crate::voice::{Demonstrator, DeviceVoice, Forwarder, Prompts, Sayings, Scripted, Voice, VoiceFault, Words};
+use crate::io::Io;
+use crate::voice::{
+    Demonstrator, DeviceVoice, Forwarder, Human, Prompts, Remote, Sayings, Scripted, Voice, VoiceFault, Words,
+};
 
 /// Weights on the device.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +52,8 @@ pub struct Roster {
     players: Vec<Player>,
     cohorts: Vec<Cohort>,
     patience: Option<Duration>,
+    /// The threads of remote voices; `None` where the team has none.
+    io: Option<Io>,
 }
 
 /// What a roster will be, without a device.
@@ -215,8 +221,10 @@ impl Roster {
         let forwarder = Arc::new(Forwarder::start(Arc::clone(&text))?);
         let RosterPlan { weights, players, cohorts } = plan.clone();
         let patience = settings.rollout.turn_seconds.map(Duration::from_secs_f64);
+        let remote = team.policies().iter().any(|policy| matches!(policy.kind, PolicyKind::Remote { .. }));
+        let io = remote.then(Io::start).transpose()?;
         let team = Arc::clone(team);
-        let roster = Self { device, forwarder, text, model, team, weights, players, cohorts, patience };
+        let roster = Self { device, forwarder, text, model, team, weights, players, cohorts, patience, io };
         roster.populate(&plan, settings)?;
         Ok(roster)
     }
@@ -269,11 +277,11 @@ impl Roster {
         &self.model
     }
 
-    /// A voice for every policy of the team: adapters on the device, and fixed replies.
+    /// A voice for every policy of the team: adapters on the device, servers, a person at the terminal, fixed replies.
     ///
     /// # Errors
-    /// A kind of policy that a run cannot serve.
-    pub fn voices(&self) -> Result<Vec<Arc<dyn Voice>>, TrainerError> {
+    /// A server that cannot be asked, or a key that is not in the environment.
+    pub fn voices(&mut self) -> Result<Vec<Arc<dyn Voice>>, TrainerError> {
         let mut speakers = HashMap::new();
         for own in &self.weights {
             speakers.extend(own.agents.iter().map(|agent| (agent.clone(), own.policy)));
@@ -286,17 +294,31 @@ impl Roster {
             self.model.context,
             self.patience,
         ));
-        let voice = |policy: &team::Policy| -> Result<Arc<dyn Voice>, TrainerError> {
+        let team = Arc::clone(&self.team);
+        let mut voice = |policy: &team::Policy| -> Result<Arc<dyn Voice>, TrainerError> {
             match &policy.kind {
                 PolicyKind::Local { .. } => Ok(Arc::clone(&local) as Arc<dyn Voice>),
                 PolicyKind::Scripted { replies } => Ok(Arc::new(fixed(replies.clone()))),
-                PolicyKind::Remote { .. } | PolicyKind::Human => Err(TrainerError::Setting(format!(
-                    "policy `{}` speaks from elsewhere, which training does not serve",
-                    policy.name
-                ))),
+                PolicyKind::Remote { model, url, key_env } => {
+                    let beside = match &mut self.io {
+                        Some(io) => io.handle()?,
+                        None => self.io.insert(Io::start()?).handle()?,
+                    };
+                    let mut config = RemoteConfig::new(url, model);
+                    config.key = key_env.as_deref().map(|name| key(name, &policy.name)).transpose()?;
+                    let refuse = |error: &dyn std::fmt::Display| {
+                        TrainerError::Setting(format!("policy `{}`: {error}", policy.name))
+                    };
+                    let client = Client::new(config).map_err(|error| refuse(&error))?;
+                    Ok(Arc::new(Remote::new(client, beside)))
+                }
+                PolicyKind::Human => {
+                    let input = std::io::BufReader::new(std::io::stdin());
+                    Ok(Arc::new(Human::start(input, std::io::stderr(), std::io::sink())?))
+                }
             }
         };
-        self.team.policies().iter().map(voice).collect()
+        team.policies().iter().map(&mut voice).collect()
     }
 
     /// Voices that say what demonstrations say.
@@ -315,6 +337,13 @@ impl Roster {
     pub fn names(&self) -> BTreeMap<PolicyId, String> {
         self.weights.iter().map(|own| (own.policy, own.name.clone())).collect()
     }
+}
+
+/// A key from the environment; it is never written down.
+fn key(name: &str, policy: &str) -> Result<ApiKey, TrainerError> {
+    std::env::var(name).map(ApiKey::new).map_err(|_| {
+        TrainerError::Setting(format!("policy `{policy}` takes its key from the environment, where `{name}` is not set"))
+    })
 }
 
 /// Fixed replies, taken in turn and starting over at the end.

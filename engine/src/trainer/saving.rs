@@ -73,6 +73,7 @@ impl Trainer {
         }
         self.state = state;
         self.learner.restore(self.state.learn.clone());
+        self.engine.restore_memories(self.state.memories.clone());
         Ok(())
     }
 

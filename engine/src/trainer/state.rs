@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{PoolState, TrainerError};
 use crate::learn::LearnState;
 use crate::metrics::Watch;
+use crate::world::Shelf;
 
 /// File name of the state in a checkpoint.
 pub(super) const FILE: &str = "state.json";
@@ -26,6 +27,8 @@ pub struct RunState {
     pub pool: PoolState,
     /// What learning remembers.
     pub learn: LearnState,
+    /// What the team remembers between episodes.
+    pub memories: Shelf,
     /// Dropped updates in a row.
     pub bad_updates: u32,
     /// What has been seen of failures.

@@ -79,6 +79,7 @@ impl Trainer {
         self.state.episodes += report.records.len() as u64;
         self.state.tokens += report.records.iter().map(|record| record.sampled() as u64).sum::<u64>();
         self.state.learn = self.learner.state().clone();
+        self.state.memories = self.engine.memories();
         self.state.step = step;
         Ok(Some(report))
     }

@@ -134,3 +134,34 @@ fn the_base_collects_nothing() {
     assert!(decoder.named_tensors().iter().all(|(_, weight)| !weight.requires_grad() && !weight.grad().defined()));
     assert!(table.update(PolicyId(0)).unwrap_err().to_string().contains("frozen"));
 }
+
+/// Sequences that share a prompt are laid out as one tree; their gradients must be those of each alone.
+#[test]
+fn a_shared_prompt_changes_nothing() {
+    for family in ["llama", "gemma3"] {
+        let mut decoder = decoder(family);
+        let mut table = table(&mut decoder, 1);
+        let prompt: Vec<u32> = (0..14).map(|index| (index * 37 + 5) % 320).collect();
+        let with = |answer: &[u32]| {
+            TrainSequence::from_token(PolicyId(1), [prompt.as_slice(), answer].concat(), prompt.len() as u32)
+        };
+        let all = [with(&[7, 8, 9]), with(&[7, 8]), with(&[300]), with(&[9, 1, 2, 3])];
+        let sum = || -> LossFn { Box::new(|outputs| Ok(outputs.logprobs.square().sum(Kind::Float))) };
+        let mut run = |sets: &[&[TrainSequence]]| {
+            let reports: Vec<_> =
+                sets.iter().map(|set| table.accumulate(&decoder, set, PassOptions::default(), sum()).unwrap()).collect();
+            let slopes: Vec<Tensor> = parameters(&table, 1).iter().map(|leaf| leaf.grad().copy()).collect();
+            table.discard().unwrap();
+            let rows: usize = reports.iter().map(|report| report.rows).sum();
+            (reports.iter().map(|report| report.loss).sum::<f64>(), rows, slopes)
+        };
+        let (together, rows, shared) = run(&[&all]);
+        let (alone, flat_rows, flat) = run(&[&all[..1], &all[1..2], &all[2..3], &all[3..]]);
+        assert!(rows < flat_rows / 2, "{rows} rows instead of {flat_rows}");
+        assert!((together - alone).abs() < 1e-4 * alone, "{family}: {together} against {alone}");
+        for (one, other) in shared.iter().zip(&flat) {
+            let (gap, size) = ((one - other).norm().double_value(&[]), other.norm().double_value(&[]));
+            assert!(gap <= 1e-4 * size + 1e-6, "{family}: {gap} of {size}");
+        }
+    }
+}
