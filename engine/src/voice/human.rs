@@ -80,8 +80,9 @@ fn shown(prompt: &Prompt) -> String {
 impl Voice for Human {
     fn ask(&self, question: Question, answers: &Sender<Answer>) -> Taken {
         let ticket = question.ticket;
-        let put = self.questions.as_ref().map(|questions| questions.try_send((question, answers.clone())));
-        if let Some(Ok(())) = put {
+        if let Some(questions) = &self.questions
+            && questions.try_send((question, answers.clone())).is_ok()
+        {
             let withdrawn = Arc::clone(&self.withdrawn);
             return Taken::Later(Box::new(move || {
                 withdrawn.lock().unwrap_or_else(PoisonError::into_inner).insert(ticket);

@@ -80,6 +80,7 @@ impl Play {
 
 /// A turn of an episode that is out.
 #[derive(Component)]
+#[expect(clippy::struct_field_names, reason = "the turn of the readiness rule is what it stands for")]
 pub(super) struct Turn {
     pub(super) turn: turns::Turn,
     pub(super) episode: Entity,

@@ -176,7 +176,7 @@ impl Engine {
             policies: graph.policies,
             long_context,
         });
-        world.insert_resource(Voices { voices, retries, patience });
+        world.insert_resource(Voices { by_policy: voices, retries, patience });
         world.insert_resource(Answers { sender, receiver, woken_by: None });
         world.insert_resource(Judge(reward));
         world.insert_resource(Toolbox(tools));

@@ -26,7 +26,7 @@ pub(super) fn question<'a>(
     let (Ask::Words { sampling, .. }, Some(policy)) = (&turn.turn.ask, rule.policy) else {
         return Err(fault("a turn of words without an agent").into());
     };
-    let voice = &*voices.voices[policy];
+    let voice = &*voices.by_policy[policy];
     let mut sampling: Sampling = sampling.clone();
     if let Some(temperature) = play.temperature {
         sampling.temperature = temperature;

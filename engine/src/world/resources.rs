@@ -52,7 +52,7 @@ impl Rules {
 #[derive(Resource)]
 pub(super) struct Voices {
     /// By policy id of the team.
-    pub(super) voices: Vec<Arc<dyn Voice>>,
+    pub(super) by_policy: Vec<Arc<dyn Voice>>,
     /// How often a question is asked again after a transient fault.
     pub(super) retries: u32,
     /// Longest a turn, or a step of an environment, may take.

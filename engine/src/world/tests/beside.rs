@@ -119,19 +119,23 @@ fn turns_that_nobody_waits_for_any_more_are_withdrawn() {
     engine.tick(Duration::ZERO).unwrap();
 }
 
+/// A file in memory.
+#[derive(Clone)]
+struct Shared(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 #[test]
 fn a_person_speaks_and_can_be_replayed() {
     let record = Arc::new(std::sync::Mutex::new(vec![]));
-    #[derive(Clone)]
-    struct Shared(Arc<std::sync::Mutex<Vec<u8>>>);
-    impl std::io::Write for Shared {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
     let person = Human::start("yes\n\n".as_bytes(), std::io::sink(), Shared(Arc::clone(&record))).unwrap();
     let spoken = play(world(ONE, person), [asked(1, "q")]);
     assert_eq!(spoken[0].reward.as_ref().unwrap().total, 1.0);

@@ -157,7 +157,8 @@ fn agents_of_one_layer_are_out_together() {
                   [agents.d]\nrole = \"D\"\nsees = [\"a\", \"b\", \"c\"]\n";
     // three agents of each of two episodes, then the fourth of both: none is answered before all of its layer are asked
     let patience = Some(Duration::from_secs(20));
-    let mut engine = Engine::new(EngineConfig { patience, ..world(source, Together(6, Default::default())) }).unwrap();
+    let mut engine =
+        Engine::new(EngineConfig { patience, ..world(source, Together(6, std::sync::Mutex::default())) }).unwrap();
     (0..2).for_each(|number| engine.open(asked(number, "q")));
     while engine.progress().turns < 6 {
         engine.tick(Duration::from_millis(200)).unwrap();

@@ -119,7 +119,7 @@ fn a_tool_or_a_turn_that_takes_too_long_is_given_up() {
 
     let tools = search(ToolLimits::default(), waits);
     let patience = Some(Duration::from_millis(20));
-    let record = play(EngineConfig { tools, patience, ..world(LOOKUP, voice()) }, [asked(1, "q")]).remove(0);
+    let record = play(EngineConfig { patience, tools, ..world(LOOKUP, voice()) }, [asked(1, "q")]).remove(0);
     assert_eq!((record.faults[0].kind.as_str(), record.end.as_str()), ("deadline", "fault"));
     held.lock().unwrap().take();
 }
@@ -155,10 +155,10 @@ impl Tool for Endless {
 fn a_call_that_is_given_up_is_dropped_and_never_more_run_than_may() {
     let tool = Endless::default();
     let mut tools = Tools::default();
-    let limits = ToolLimits { concurrency: 3, patience: Duration::from_secs(60) };
+    let limits = ToolLimits { concurrency: 3, patience: Duration::from_mins(1) };
     tools.register("search", limits, Arc::new(tool.clone()));
     let patience = Some(Duration::from_millis(60));
-    let config = EngineConfig { tools, patience, ..world(LOOKUP, letters(None, |_, _| "yes".to_owned())) };
+    let config = EngineConfig { patience, tools, ..world(LOOKUP, letters(None, |_, _| "yes".to_owned())) };
     let records = play(config, (0..9).map(|number| asked(number, "q")));
     assert!(records.iter().all(|record| record.faults[0].kind == "deadline"));
     assert!(tool.most.load(Ordering::SeqCst) <= 3, "a semaphore holds the others back");
