@@ -1,8 +1,8 @@
 //! Every estimator and loss of the field as pure functions: one algorithm per file, each pinned to numbers.
 //!
 //! This crate holds advantages, credit rules, losses, KL terms, aggregations, update orders, tree packing, and the
-//! presets that combine them. It works on plain arrays and on tensors it is given. It never knows a model, a file, a
-//! clock or a thread: what it returns depends on its arguments alone.
+//! presets that combine them. It works on plain arrays and on tensors it is given. It never knows a model, a file or a
+//! clock: what it returns depends on its arguments alone.
 //!
 //! The functions work on one layout, the [`trajectory::Chain`]: all episodes, agents and policies of a batch, flattened.
 //!
