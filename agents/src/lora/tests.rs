@@ -94,6 +94,28 @@ fn a_saved_adapter_comes_back_bit_for_bit() {
     }
 }
 
+/// Needs Python with torch, transformers and peft: the interpreter that `MARFT_TEST_PYTHON` names, else `python3`. Where a
+/// package is missing the test says so and checks nothing.
+#[test]
+fn peft_reads_our_adapter_and_says_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut decoder = decoder();
+    let mut table = trained(&mut decoder, folder.path());
+    let python = std::env::var_os("MARFT_TEST_PYTHON").unwrap_or_else(|| "python3".into());
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/peft_adapter.py");
+    let ran = match std::process::Command::new(&python).arg(script).arg(folder.path()).output() {
+        Ok(ran) => ran,
+        Err(error) => return eprintln!("skipped: cannot run {}: {error}", python.display()),
+    };
+    let said = String::from_utf8_lossy(&ran.stderr);
+    if ran.status.code() == Some(77) {
+        return eprintln!("skipped: peft is not at hand: {}", said.trim());
+    }
+    assert!(ran.status.success(), "{said}");
+    let theirs: Vec<f32> = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_near(&score(&mut table, &decoder, &reference().ids), &theirs);
+}
+
 #[test]
 fn a_merged_checkpoint_says_what_base_and_adapter_say() {
     let folder = tempfile::tempdir().unwrap();

@@ -3,18 +3,22 @@
     python peft_adapter.py            writes ../fixtures/peft/{adapter_config.json,adapter_model.safetensors,log_probs.json}
     python peft_adapter.py FOLDER     loads the adapter in FOLDER with peft onto the same model, prints its log-probabilities
 
-Made with peft 0.21.2, transformers 5.23.0, torch 2.11.0.
+Exits with 77 and a reason on stderr where a package is missing. Made with peft 0.21.2, transformers 5.23.0, torch 2.11.0.
 """
 
 import json
 import pathlib
 import sys
 
-import peft
-import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+try:
+    import peft
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
 
-import seeded
+    import seeded
+except ImportError as error:
+    print(f"{sys.executable}: {error}", file=sys.stderr)
+    sys.exit(77)
 
 SHAPE = dict(hidden_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
              intermediate_size=128, vocab_size=320, max_position_embeddings=2048, rms_norm_eps=1e-5, rope_theta=1e4,
