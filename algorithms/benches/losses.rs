@@ -12,7 +12,7 @@
 //! bound take turns; the table has the least of all rounds, which the neighbours of a shared machine disturb least, and the
 //! medians in brackets.
 //!
-//! On one core with AVX-512 (2.6 GHz, 2 MiB of second-level cache, a machine with other work on it) most rows lie between
+//! On one core with AVX-512 (2.6 GHz, 1 MiB of second-level cache, a machine with other work on it) most rows lie between
 //! 1.07 and 1.3. What lies above has more arithmetic for its bytes, or goes over them twice:
 //!
 //! - A ratio costs about 55 instructions for 16 tokens, 0.75 ms a million by themselves; 17 bytes a token are 0.8 ms. A
