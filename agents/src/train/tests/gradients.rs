@@ -148,8 +148,10 @@ fn a_shared_prompt_changes_nothing() {
         let all = [with(&[7, 8, 9]), with(&[7, 8]), with(&[300]), with(&[9, 1, 2, 3])];
         let sum = || -> LossFn { Box::new(|outputs| Ok(outputs.logprobs.square().sum(Kind::Float))) };
         let mut run = |sets: &[&[TrainSequence]]| {
-            let reports: Vec<_> =
-                sets.iter().map(|set| table.accumulate(&decoder, set, PassOptions::default(), sum()).unwrap()).collect();
+            let reports: Vec<_> = sets
+                .iter()
+                .map(|set| table.accumulate(&decoder, set, PassOptions::default(), sum()).unwrap())
+                .collect();
             let slopes: Vec<Tensor> = parameters(&table, 1).iter().map(|leaf| leaf.grad().copy()).collect();
             table.discard().unwrap();
             let rows: usize = reports.iter().map(|report| report.rows).sum();
