@@ -17,10 +17,10 @@ use marft_topologies::Team;
 use marft_topologies::team::{self, PolicyKind};
 
 use super::TrainerError;
+use crate::io::Io;
 use crate::learn::{Cohort, Player};
 use crate::seed::Seed;
 use crate::settings::{DeviceName, Dtype, RunSettings, Sharing};
-use crate::io::Io;
 use crate::voice::{
     Demonstrator, DeviceVoice, Forwarder, Human, Prompts, Remote, Sayings, Scripted, Voice, VoiceFault, Words,
 };
@@ -342,7 +342,9 @@ impl Roster {
 /// A key from the environment; it is never written down.
 fn key(name: &str, policy: &str) -> Result<ApiKey, TrainerError> {
     std::env::var(name).map(ApiKey::new).map_err(|_| {
-        TrainerError::Setting(format!("policy `{policy}` takes its key from the environment, where `{name}` is not set"))
+        TrainerError::Setting(format!(
+            "policy `{policy}` takes its key from the environment, where `{name}` is not set"
+        ))
     })
 }
 
