@@ -14,7 +14,7 @@ fn the_help_documents_the_exit_codes() {
         codes,
         "  0  the command did what it was asked\n  \
            1  it failed, or it found problems in what it was asked to check\n  \
-           2  the command line was wrong\n"
+           2  the command line was wrong\n  130  it was interrupted, and saved what it had\n"
     );
 }
 
