@@ -3,6 +3,8 @@
 //! Terms that attach to a token, a turn or an agent are paid there, whatever the rule. The rule divides what the team earned:
 //! at the end of the episode, and per step of the environment.
 
+use std::collections::BTreeMap;
+
 use marft_algorithms::credit::last_agent::last_agent;
 use marft_algorithms::credit::own_team_mix::own_team_mix;
 use marft_algorithms::credit::step_discount::step_discount;
@@ -13,8 +15,22 @@ use super::LearnError;
 use super::gather::Spoken;
 use crate::episode::{EpisodeRecord, RewardStreams};
 
-/// The reward of each of an episode's `turns`, in order.
-pub(super) fn pay(record: &EpisodeRecord, turns: &[Spoken], algorithm: &Algorithm) -> Result<Vec<f64>, LearnError> {
+/// What replays have shown each turn of an episode's record to be worth, by the episode's id.
+pub type Credits = BTreeMap<String, Vec<f64>>;
+
+/// The reward of each of an episode's `turns`, in order. `credits` is read by rules that need replays; they pay everything
+/// that was earned, wherever it attaches.
+pub(super) fn pay(
+    record: &EpisodeRecord,
+    turns: &[Spoken],
+    algorithm: &Algorithm,
+    credits: &Credits,
+) -> Result<Vec<f64>, LearnError> {
+    if let Some(rule) = replayed(algorithm.credit) {
+        let credit = credits.get(&record.id).ok_or(LearnError::NoReplays { rule })?;
+        let of = |spoken: &Spoken| credit.get(spoken.turn).copied().unwrap_or_default();
+        return Ok(with_overlong(turns.iter().map(of).collect(), turns, algorithm));
+    }
     let none = RewardStreams::default();
     let streams = record.reward.as_ref().unwrap_or(&none);
     let own = own(record, turns, streams);
@@ -30,6 +46,16 @@ pub(super) fn pay(record: &EpisodeRecord, turns: &[Spoken], algorithm: &Algorith
     Ok(with_overlong(paid, turns, algorithm))
 }
 
+/// The name of a rule that needs replays.
+pub(super) fn replayed(rule: CreditRule) -> Option<&'static str> {
+    match rule {
+        CreditRule::Difference => Some("difference"),
+        CreditRule::LeaveOneOut => Some("leave-one-out"),
+        CreditRule::RolloutValue => Some("rollout-value"),
+        _ => None,
+    }
+}
+
 /// What the team earned, divided by the rule: step by step where the environment paid by step, the rest at the end.
 fn divide(
     rule: CreditRule,
@@ -41,10 +67,7 @@ fn divide(
         Ok(match rule {
             CreditRule::StepDiscount => step_discount(count, reward, algorithm.credit_discount)?,
             CreditRule::TeamShared => team_shared(count, reward)?,
-            CreditRule::Difference => return Err(LearnError::NoReplays { rule: "difference" }),
-            CreditRule::LeaveOneOut => return Err(LearnError::NoReplays { rule: "leave-one-out" }),
-            CreditRule::RolloutValue => return Err(LearnError::NoReplays { rule: "rollout-value" }),
-            CreditRule::LastAgent | CreditRule::PerStep | CreditRule::OwnTeamMix => last_agent(count, reward)?,
+            _ => last_agent(count, reward)?,
         })
     };
     let mut paid = by_rule(turns.len(), streams.episode)?;

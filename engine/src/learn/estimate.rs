@@ -8,7 +8,7 @@ use marft_algorithms::loss::tis;
 use marft_algorithms::preset::{Level, LossKind};
 use marft_algorithms::trajectory::{Chain, Close, EpisodeRecord as ChainEpisode, TurnRecord as ChainTurn};
 
-use super::credit::pay;
+use super::credit::{Credits, pay};
 use super::gather::Gathered;
 use super::rescore::{Rescored, rescore};
 use super::{Cohort, LearnError};
@@ -43,6 +43,7 @@ pub(super) struct Means<'a> {
     pub(super) pass: PassOptions,
     pub(super) recompute: bool,
     pub(super) baselines: Option<&'a mut Rae>,
+    pub(super) credits: &'a Credits,
 }
 
 pub(super) fn estimate(
@@ -59,7 +60,7 @@ pub(super) fn estimate(
     let trainer: Option<Vec<&[f32]>> = scores.logprobs.as_ref().map(|turns| turns.iter().map(Vec::as_slice).collect());
     let old = trainer.as_ref().unwrap_or(&sampled);
 
-    let mut tokens = chain(records, cohort, gathered, old, &truncated, &scores)?;
+    let mut tokens = chain(records, cohort, gathered, old, &truncated, &scores, means.credits)?;
     if let Some(values) = &scores.values {
         tokens.set_values(spread(&tokens, values))?;
     }
@@ -114,11 +115,12 @@ fn chain(
     logprobs: &[&[f32]],
     truncated: &[bool],
     scores: &Rescored,
+    credits: &Credits,
 ) -> Result<Chain<f32>, LearnError> {
     let mut episodes = Vec::with_capacity(gathered.episodes.len());
     for (episode, (record, turns)) in gathered.episodes.iter().enumerate() {
         let spoken = &gathered.turns[turns.clone()];
-        let paid = pay(&records[*record], spoken, &cohort.algorithm)?;
+        let paid = pay(&records[*record], spoken, &cohort.algorithm, credits)?;
         let turns = turns.clone().zip(spoken).zip(paid).map(|((at, spoken), reward)| ChainTurn {
             ids: spoken.ids,
             logp: logprobs[at].to_vec(),

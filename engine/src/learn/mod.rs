@@ -28,6 +28,7 @@ mod supervised;
 mod update;
 
 pub use cohort::{Cohort, Player};
+pub use credit::Credits;
 pub use error::LearnError;
 pub use report::{CriticReport, LearnReport, PolicyReport};
 pub use rescore::reference_of;

@@ -13,7 +13,7 @@ use super::gather::{Gathered, gather};
 use super::pack::{Laps, Moment, lay_out};
 use super::supervised::teach;
 use super::update::Update;
-use super::{Cohort, LearnError, LearnReport, Lesson, SupervisedReport};
+use super::{Cohort, Credits, LearnError, LearnReport, Lesson, SupervisedReport};
 use crate::episode::EpisodeRecord;
 use crate::seed::Seed;
 
@@ -47,7 +47,7 @@ pub struct LearnState {
 }
 
 #[derive(Resource, Default)]
-struct Records(Vec<EpisodeRecord>);
+struct Records(Vec<EpisodeRecord>, Credits);
 
 #[derive(Resource, Default)]
 struct Batches(Vec<(Gathered, Estimated, Laps)>);
@@ -114,12 +114,13 @@ impl Learner {
         Ok(Self { world, learn })
     }
 
-    /// Learns from a step's episodes. Those that are not sound are left out.
+    /// Learns from a step's episodes. Those that are not sound are left out. `credits` are for rules that need replays; others
+    /// take none.
     ///
     /// # Errors
     /// A formula or the device refuses. Updates of mini-batches before the one that failed stand.
-    pub fn learn(&mut self, records: Vec<EpisodeRecord>) -> Result<LearnReport, LearnError> {
-        self.world.resource_mut::<Records>().0 = records;
+    pub fn learn(&mut self, records: Vec<EpisodeRecord>, credits: Credits) -> Result<LearnReport, LearnError> {
+        *self.world.resource_mut::<Records>() = Records(records, credits);
         self.learn.run(&mut self.world);
         match self.world.resource_mut::<Trouble>().0.take() {
             Some(error) => Err(error),
@@ -187,7 +188,8 @@ fn credit_turns(
         }
         let baselines = state.baselines.get_mut(index).and_then(Option::as_mut);
         let (handle, pass, recompute) = (&config.handle, config.pass, config.recompute_logprobs);
-        *estimated = estimate(&records.0, cohort, gathered, Means { handle, pass, recompute, baselines })?;
+        *estimated =
+            estimate(&records.0, cohort, gathered, Means { handle, pass, recompute, baselines, credits: &records.1 })?;
     }
     Ok(())
 }

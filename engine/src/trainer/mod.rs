@@ -16,6 +16,7 @@
 //! | `run`, `folder` | the loop around it all, and what it writes |
 //! | `saving` | weights and state to a checkpoint and back |
 //! | `replay` | one episode of a run once more |
+//! | `replays` | what agents and turns were worth, by episodes rolled out without them |
 //! | `dry_run` | what a run would do |
 
 mod demonstrations;
@@ -28,6 +29,7 @@ mod observer;
 mod plan;
 mod pool;
 mod replay;
+mod replays;
 mod rollout;
 mod roster;
 mod run;

@@ -14,7 +14,7 @@ use crate::task::Task;
 use crate::world::{Engine, Opening};
 
 /// How often an idle world is looked at for an interrupt.
-const PATIENCE: Duration = Duration::from_millis(100);
+pub(super) const PATIENCE: Duration = Duration::from_millis(100);
 
 /// What episodes are opened with.
 pub(super) struct Rollout<'a> {

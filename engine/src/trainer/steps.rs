@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use marft_agents::device::Alone;
 use marft_agents::train::{OptimizerConfig, Schedule};
+use marft_algorithms::preset::CreditRule;
 
 use super::demonstrations::Demonstrations;
 use super::measures::{Measures, vitals};
+use super::replays::credits;
 use super::rollout::{Rollout, groups};
 use super::{Trainer, TrainerError, Weights, environments, learner, world};
 use crate::episode::EpisodeRecord;
@@ -209,7 +211,9 @@ impl Trainer {
         let dynamic = self.learner.cohorts().iter().find_map(|cohort| cohort.algorithm.dynamic_sampling());
         let mut pool_state = self.state.pool.clone();
         let mut tasks: Vec<Arc<Task>> = vec![];
-        let records = {
+        let rule =
+            self.learner.cohorts().iter().map(|cohort| cohort.algorithm.credit).find(|rule| needs_replays(*rule));
+        let (records, credits) = {
             let pool = &self.pool;
             let mut draw = |count: usize| -> Result<Vec<Arc<Task>>, TrainerError> {
                 let drawn = pool.draw(&mut pool_state, count)?;
@@ -222,16 +226,25 @@ impl Trainer {
             let mut rollout =
                 Rollout { engine, environment: &environment, concurrency, step, seed, samples, temperature: None };
             let wanted = self.settings.rollout.tasks;
-            match dynamic {
+            let records = match dynamic {
                 Some(rule) => rollout.run_dynamic(rule, wanted, &mut draw)?,
                 None => rollout.run(&draw(wanted)?, 0)?,
-            }
+            };
+            let credits = match rule {
+                Some(rule) => Some(credits(&mut rollout, rule, &records, &tasks)?),
+                None => None,
+            };
+            (records, credits)
         };
         self.state.pool = pool_state;
         let rollout = start.elapsed();
         refuse_all_faults(step, &records)?;
         let start = Instant::now();
-        let learnt = self.learner.learn(teachable(&records, samples))?;
+        let mut teachable = teachable(&records, samples);
+        let (credits, tokens) = credits.unwrap_or_default();
+        self.state.tokens += tokens;
+        teachable.retain(|record| rule.is_none() || credits.contains_key(&record.id));
+        let learnt = self.learner.learn(teachable, credits)?;
         let learning = start.elapsed();
         let promoted = self.tell_curriculum(&records, &tasks);
         let gold = self.settings.reward.first().map_or("answer", |term| term.gold.as_str());
@@ -274,6 +287,11 @@ impl Trainer {
         }
         promoted
     }
+}
+
+/// Whether a rule asks what would have happened otherwise.
+const fn needs_replays(rule: CreditRule) -> bool {
+    matches!(rule, CreditRule::Difference | CreditRule::LeaveOneOut | CreditRule::RolloutValue)
 }
 
 /// The best episodes of every task that are good enough.

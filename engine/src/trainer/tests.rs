@@ -294,3 +294,18 @@ fn an_episode_is_replayed_token_for_token() {
     assert!(trainer.replay("no such task", 0).unwrap().is_none());
     assert!(trainer.catch_up(2).is_err());
 }
+
+#[test]
+fn credit_by_replays_is_paid_and_its_replays_are_not_learnt_from() {
+    for rule in ["difference", "leave-one-out", "rollout-value"] {
+        let home = Home::new();
+        let mut trainer = home.trainer(&[("algorithm.credit", rule), ("train.steps", "1")]);
+        let report = trainer.step().unwrap().unwrap();
+        assert_eq!(report.records.len(), 6, "{rule}");
+        assert!(report.records.iter().all(|record| record.parent.is_none()));
+        let learnt = report.learnt.unwrap();
+        assert!(learnt.policies.values().all(|policy| policy.updates == 1), "{rule}: {learnt:?}");
+        // two agents of six episodes, of at most six tokens each, and what the replays sampled beside them
+        assert!(trainer.state().tokens > 6 * 12, "{rule}: {}", trainer.state().tokens);
+    }
+}
