@@ -77,7 +77,8 @@ fn add_products(out: &Tensor, x: &Tensor, factors: &[Factors<'_>]) -> Result<()>
         for (index, &[first, width]) in (0..).zip(f.blocks) {
             let up = f.up.f_narrow(1, column, width)?;
             let mut target = out.f_narrow(0, start, length)?.f_narrow(1, first, width)?;
-            let _ = target.f_add_(&low.f_narrow(1, index * rank, rank)?.f_matmul(&up)?)?;
+            // what comes back is a second handle to `target`
+            drop(target.f_add_(&low.f_narrow(1, index * rank, rank)?.f_matmul(&up)?)?);
             column += width;
         }
         Ok(())
