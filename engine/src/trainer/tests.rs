@@ -6,69 +6,9 @@ use super::*;
 use crate::metrics::Warning;
 use crate::settings::file::load;
 
-const TEAM: &str = r#"
-[team]
-name = "pair"
+const TEAM: &str = include_str!("../../tests/fixtures/pair/team.toml");
 
-[agents.first]
-role = "F"
-policy = "first"
-sampling = { max_tokens = 6 }
-
-[agents.second]
-role = "S"
-policy = "second"
-sees = ["task", "first"]
-sampling = { max_tokens = 6 }
-"#;
-
-const RUN: &str = r#"
-name = "tiny"
-seed = 5
-team = "team.toml"
-
-[model]
-base = "random:llama"
-dtype = "f32"
-cache_mib = 16
-
-[model.lora]
-rank = 2
-
-[model.critic]
-hidden = [8]
-
-[task]
-files = ["tasks.jsonl"]
-split = { hash = { by = "question", held_out = 0.3 } }
-
-[task.environment]
-kind = "question"
-text = "question"
-
-[[reward]]
-name = "contains"
-kind = "contains"
-gold = "answer"
-
-[algorithm]
-preset = "marft-t"
-learning_rate = 1e-3
-
-[train]
-steps = 4
-
-[rollout]
-tasks = 6
-
-[eval]
-every = 2
-tasks = 4
-
-[checkpoint]
-every = 1
-keep = 0
-"#;
+const RUN: &str = include_str!("../../tests/fixtures/pair/run.toml");
 
 /// A run file beside its team and rows, in a folder of its own.
 struct Home(tempfile::TempDir);
@@ -308,4 +248,13 @@ fn credit_by_replays_is_paid_and_its_replays_are_not_learnt_from() {
         // two agents of six episodes, of at most six tokens each, and what the replays sampled beside them
         assert!(trainer.state().tokens > 6 * 12, "{rule}: {}", trainer.state().tokens);
     }
+}
+
+#[test]
+fn agents_that_learn_one_after_the_other_all_learn() {
+    let home = Home::new();
+    let mut trainer = home.trainer(&[("algorithm.schedule", "sequential"), ("train.steps", "1")]);
+    let learnt = trainer.step().unwrap().unwrap().learnt.unwrap();
+    assert_eq!(learnt.policies.len(), 2);
+    assert!(learnt.policies.values().all(|policy| policy.updates == 1 && policy.grad_norm > 0.0), "{learnt:?}");
 }
