@@ -41,14 +41,14 @@ pub(super) fn rescore(
     let mut rescored = Rescored { bootstraps: vec![0.0; truncated.len()], ..Rescored::default() };
     let as_sampled = |row: usize| gathered.rows[row].sequence.clone();
     if own || cohort.critic.is_some() {
-        let scores = score(handle, cohort, gathered, pass, as_sampled)?;
+        let scores = score(handle, cohort, gathered, pass, |row| Some(as_sampled(row)))?;
         rescored.values = cohort.critic.map(|_| by_turn(gathered, &scores, |score| score.values.as_deref()));
         rescored.logprobs = own.then(|| by_turn(gathered, &scores, |score| Some(&score.logprobs)));
     }
     if algorithm.needs_reference() {
         let as_reference = |row: usize| {
             let sequence = as_sampled(row);
-            TrainSequence { policy: reference_of(sequence.policy), critic: None, ..sequence }
+            Some(TrainSequence { policy: reference_of(sequence.policy), critic: None, ..sequence })
         };
         let scores = score(handle, cohort, gathered, pass, as_reference)?;
         rescored.reference = Some(by_turn(gathered, &scores, |score| Some(&score.logprobs)));
@@ -85,13 +85,13 @@ fn bootstrap(
     Ok(())
 }
 
-/// Scores all rows, those of one temperature together.
-fn score(
+/// Scores the rows that `sequence` gives, those of one temperature together; the others stay empty.
+pub(super) fn score(
     handle: &DeviceHandle<PolicyTable>,
     cohort: &Cohort,
     gathered: &Gathered,
     pass: PassOptions,
-    sequence: impl Fn(usize) -> TrainSequence,
+    sequence: impl Fn(usize) -> Option<TrainSequence>,
 ) -> Result<Vec<SequenceScores>, CommandError> {
     let temperature = |row: usize| cohort.players[gathered.rows[row].player].temperature;
     let mut temperatures: Vec<f64> = (0..gathered.rows.len()).map(temperature).collect();
@@ -101,7 +101,8 @@ fn score(
     for wanted in temperatures {
         let mut rows: Vec<usize> = (0..gathered.rows.len()).filter(|row| temperature(*row) == wanted).collect();
         rows.sort_by_key(|row| gathered.rows[*row].sequence.policy);
-        let sequences = rows.iter().map(|row| sequence(*row)).collect();
+        let (rows, sequences): (Vec<usize>, Vec<TrainSequence>) =
+            rows.into_iter().filter_map(|row| Some((row, sequence(row)?))).unzip();
         let options = PassOptions { temperature: wanted, ..pass };
         for (row, score) in rows.into_iter().zip(handle.score(sequences, options)?) {
             scores[row] = score;
@@ -111,7 +112,7 @@ fn score(
 }
 
 /// Numbers per scored token of the rows to numbers per turn.
-fn by_turn<'a>(
+pub(super) fn by_turn<'a>(
     gathered: &Gathered,
     scores: &'a [SequenceScores],
     of: impl Fn(&'a SequenceScores) -> Option<&'a [f32]>,

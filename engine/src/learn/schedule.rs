@@ -55,7 +55,7 @@ struct Batches(Vec<(Gathered, Estimated, Laps)>);
 #[derive(Resource, Default)]
 struct Published(LearnReport);
 
-/// The first thing that went wrong; systems after it do nothing.
+/// The first thing that went wrong; systems after it do not run.
 #[derive(Resource, Default)]
 struct Trouble(Option<LearnError>);
 
@@ -106,9 +106,9 @@ impl Learner {
         learn.configure_sets((Phase::Gather, Phase::Credit, Phase::Pack, Phase::Update, Phase::Publish).chain());
         learn.add_systems((
             gather_rows.pipe(keep).in_set(Phase::Gather),
-            credit_turns.pipe(keep).in_set(Phase::Credit),
-            pack_rows.pipe(keep).in_set(Phase::Pack),
-            update_weights.pipe(keep).in_set(Phase::Update),
+            credit_turns.pipe(keep).in_set(Phase::Credit).run_if(untroubled),
+            pack_rows.pipe(keep).in_set(Phase::Pack).run_if(untroubled),
+            update_weights.pipe(keep).in_set(Phase::Update).run_if(untroubled),
             publish.in_set(Phase::Publish),
         ));
         Ok(Self { world, learn })
@@ -121,6 +121,7 @@ impl Learner {
     /// A formula or the device refuses. Updates of mini-batches before the one that failed stand.
     pub fn learn(&mut self, records: Vec<EpisodeRecord>, credits: Credits) -> Result<LearnReport, LearnError> {
         *self.world.resource_mut::<Records>() = Records(records, credits);
+        self.world.insert_resource(Published::default());
         self.learn.run(&mut self.world);
         match self.world.resource_mut::<Trouble>().0.take() {
             Some(error) => Err(error),
@@ -153,6 +154,11 @@ impl Learner {
     }
 }
 
+/// Whether nothing has gone wrong so far.
+fn untroubled(trouble: Res<'_, Trouble>) -> bool {
+    trouble.0.is_none()
+}
+
 /// The end of a system's pipe: keeps its error.
 fn keep(In(outcome): In<Result<(), LearnError>>, mut trouble: ResMut<'_, Trouble>) {
     if let Err(error) = outcome {
@@ -174,14 +180,10 @@ fn gather_rows(
 
 fn credit_turns(
     config: Res<'_, LearnerConfig>,
-    trouble: Res<'_, Trouble>,
     records: Res<'_, Records>,
     mut state: ResMut<'_, LearnState>,
     mut batches: ResMut<'_, Batches>,
 ) -> Result<(), LearnError> {
-    if trouble.0.is_some() {
-        return Ok(());
-    }
     for (index, ((gathered, estimated, _), cohort)) in batches.0.iter_mut().zip(&config.cohorts).enumerate() {
         if gathered.turns.is_empty() {
             continue;
@@ -196,13 +198,9 @@ fn credit_turns(
 
 fn pack_rows(
     config: Res<'_, LearnerConfig>,
-    trouble: Res<'_, Trouble>,
     state: Res<'_, LearnState>,
     mut batches: ResMut<'_, Batches>,
 ) -> Result<(), LearnError> {
-    if trouble.0.is_some() {
-        return Ok(());
-    }
     let LearnState { updates: update, environment_steps, .. } = *state;
     for (index, ((gathered, _, laps), cohort)) in batches.0.iter_mut().zip(&config.cohorts).enumerate() {
         let seed = config.seed.child("learn", update).child("cohort", index as u64);
@@ -213,14 +211,9 @@ fn pack_rows(
 
 fn update_weights(
     config: Res<'_, LearnerConfig>,
-    trouble: Res<'_, Trouble>,
     batches: Res<'_, Batches>,
     mut published: ResMut<'_, Published>,
 ) -> Result<(), LearnError> {
-    published.0 = LearnReport::default();
-    if trouble.0.is_some() {
-        return Ok(());
-    }
     let LearnerConfig { handle, pass, batch_tokens, .. } = &*config;
     for ((gathered, estimated, laps), cohort) in batches.0.iter().zip(&config.cohorts) {
         let (pass, batch_tokens) = (*pass, *batch_tokens);

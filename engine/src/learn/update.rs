@@ -14,10 +14,11 @@ use marft_algorithms::order::factor::Factor;
 use marft_algorithms::preset::Algorithm;
 
 use super::estimate::Estimated;
-use super::gather::Gathered;
+use super::gather::{Gathered, Spoken};
 use super::loss::{Judgement, Part, PartReport, loss_of, parts};
 use super::pack::{Lap, Laps, chunks};
 use super::report::Account;
+use super::rescore::{by_turn, score};
 use super::{Cohort, CriticReport, LearnError, LearnReport};
 
 /// Learns from one cohort's batch.
@@ -93,18 +94,18 @@ impl Update<'_> {
         joint: &[usize],
         count: usize,
     ) -> Result<(Vec<f64>, Vec<f64>), LearnError> {
+        let of_policy = |row: usize| {
+            let sequence = &self.gathered.rows[row].sequence;
+            (sequence.policy == policy).then(|| TrainSequence { critic: None, ..sequence.clone() })
+        };
+        let scores = score(self.handle, self.cohort, self.gathered, self.pass, of_policy)?;
+        let now = by_turn(self.gathered, &scores, |score| Some(&score.logprobs));
         let (mut new, mut old) = (vec![0.0; count], vec![0.0; count]);
-        let rows: Vec<_> = self.gathered.rows.iter().filter(|row| row.sequence.policy == policy).collect();
-        for row in &rows {
-            let temperature = self.cohort.players[row.player].temperature;
-            let sequence = TrainSequence { critic: None, ..row.sequence.clone() };
-            let scores = self.handle.score(vec![sequence], PassOptions { temperature, ..self.pass })?;
-            let mut tokens = scores.into_iter().flat_map(|score| score.logprobs);
-            for turn in &row.turns {
-                let spoken = &self.gathered.turns[*turn];
-                new[joint[*turn]] += tokens.by_ref().take(spoken.positions.len()).map(f64::from).sum::<f64>();
-                old[joint[*turn]] += spoken.logprobs.iter().map(|logp| f64::from(*logp)).sum::<f64>();
-            }
+        let taught = |(at, turn): &(usize, &Spoken)| turn.in_loss && !now[*at].is_empty();
+        for (at, _) in self.gathered.turns.iter().enumerate().filter(taught) {
+            new[joint[at]] += now[at].iter().map(|logp| f64::from(*logp)).sum::<f64>();
+            let before = &self.estimated.logp_old[self.estimated.elements[at].clone()];
+            old[joint[at]] += before.iter().map(|logp| f64::from(*logp)).sum::<f64>();
         }
         Ok((new, old))
     }
