@@ -145,7 +145,7 @@ impl Trainer {
         root: Seed,
         temperature: Option<f64>,
     ) -> Result<Vec<EpisodeRecord>, TrainerError> {
-        let environment = environments(&self.registry, &self.settings)?;
+        let environment = environments(&self.registry, &self.settings);
         let (concurrency, step) = (self.settings.rollout.concurrency, self.state.step);
         let engine = &mut self.engine;
         Rollout { engine, environment: &environment, concurrency, step, seed: root, samples, temperature }.run(tasks, 0)
@@ -210,14 +210,11 @@ fn learner(
 fn environments<'a>(
     registry: &'a Registry,
     settings: &'a RunSettings,
-) -> Result<impl Fn() -> Box<dyn Environment> + use<'a>, TrainerError> {
+) -> impl Fn() -> Result<Box<dyn Environment>, TrainerError> + use<'a> {
     let kind = &settings.task.environment;
-    let make = |error: String| TrainerError::Setting(format!("environment `{}`: {error}", kind.kind));
-    let first = registry.environments.make(kind).ok_or_else(|| make("no such kind is registered".to_owned()))?;
-    first.map_err(|error| make(error.to_string()))?;
-    Ok(move || match registry.environments.make(kind) {
-        Some(Ok(environment)) => environment,
-        // made once already with the same settings
-        _ => Box::new(crate::environment::QuestionAnswering::default()),
-    })
+    let refuse = |error: &str| TrainerError::Setting(format!("environment `{}`: {error}", kind.kind));
+    move || {
+        let made = registry.environments.make(kind).ok_or_else(|| refuse("no such kind is registered"))?;
+        made.map_err(|error| refuse(&error.to_string()))
+    }
 }

@@ -70,7 +70,7 @@ impl Trainer {
             number += drawn.len() as u64;
         }
         let Some((task, number)) = found else { return Ok(None) };
-        let environment = environments(&self.registry, &self.settings)?;
+        let environment = environments(&self.registry, &self.settings);
         let seed = Seed::of_run(self.settings.seed).child("step", step);
         let engine = &mut self.engine;
         let mut rollout =

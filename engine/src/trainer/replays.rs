@@ -124,7 +124,7 @@ impl Rollout<'_> {
                 };
                 self.engine.open(Opening {
                     task,
-                    environment: (self.environment)(),
+                    environment: (self.environment)()?,
                     seed: seed.child("replay", number as u64),
                     step: self.step,
                     // tells replays apart, which share tasks

@@ -21,7 +21,7 @@ pub(super) struct Rollout<'a> {
     /// The world.
     pub engine: &'a mut Engine,
     /// Makes an environment for an episode.
-    pub environment: &'a dyn Fn() -> Box<dyn Environment>,
+    pub environment: &'a dyn Fn() -> Result<Box<dyn Environment>, TrainerError>,
     /// Most episodes open at a time.
     pub concurrency: usize,
     /// The step they belong to.
@@ -53,7 +53,7 @@ impl Rollout<'_> {
                     more = false;
                     break;
                 };
-                let (environment, temperature) = ((self.environment)(), self.temperature);
+                let (environment, temperature) = ((self.environment)()?, self.temperature);
                 self.engine.open(Opening {
                     step: self.step,
                     sample,
@@ -71,7 +71,7 @@ impl Rollout<'_> {
     /// Rolls out one sample of the task with this number in the step.
     pub(super) fn one(&mut self, task: &Arc<Task>, number: u64, sample: u32) -> Result<EpisodeRecord, TrainerError> {
         let seed = self.seed.child("task", number).child("episode", u64::from(sample));
-        let (environment, task) = ((self.environment)(), Arc::clone(task));
+        let (environment, task) = ((self.environment)()?, Arc::clone(task));
         self.engine.open(Opening {
             step: self.step,
             sample,

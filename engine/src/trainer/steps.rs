@@ -185,7 +185,7 @@ impl Trainer {
             tasks.push(Arc::clone(task));
         }
         let mut engine = world(&self.team, &self.settings, &self.registry, self.roster.demonstrators(&sayings))?;
-        let environment = environments(&self.registry, &self.settings)?;
+        let environment = environments(&self.registry, &self.settings);
         let seed = Seed::of_run(self.settings.seed).child("demonstrations", 1);
         let concurrency = self.settings.rollout.concurrency;
         let mut rollout = Rollout {
@@ -220,7 +220,7 @@ impl Trainer {
                 tasks.extend(drawn.iter().cloned());
                 Ok(drawn)
             };
-            let environment = environments(&self.registry, &self.settings)?;
+            let environment = environments(&self.registry, &self.settings);
             let concurrency = self.settings.rollout.concurrency;
             let engine = &mut self.engine;
             let mut rollout =
@@ -257,7 +257,7 @@ impl Trainer {
         let start = Instant::now();
         let tasks = self.pool.draw(&mut self.state.pool, self.settings.rollout.tasks)?;
         let records = {
-            let environment = environments(&self.registry, &self.settings)?;
+            let environment = environments(&self.registry, &self.settings);
             let (concurrency, samples) = (self.settings.rollout.concurrency, rft.samples);
             let engine = &mut self.engine;
             Rollout { engine, environment: &environment, concurrency, step, seed, samples, temperature: None }
