@@ -9,10 +9,10 @@ use marft_algorithms::credit::last_agent::last_agent;
 use marft_algorithms::credit::own_team_mix::own_team_mix;
 use marft_algorithms::credit::step_discount::step_discount;
 use marft_algorithms::credit::team_shared::team_shared;
-use marft_algorithms::preset::{Algorithm, CreditRule};
+use marft_algorithms::preset::{Algorithm, CreditRule, Estimator};
 
-use super::LearnError;
 use super::gather::Spoken;
+use super::{Cohort, LearnError};
 use crate::episode::{EpisodeRecord, RewardStreams};
 
 /// What replays have shown each turn of an episode's record to be worth, by the episode's id.
@@ -23,9 +23,10 @@ pub type Credits = BTreeMap<String, Vec<f64>>;
 pub(super) fn pay(
     record: &EpisodeRecord,
     turns: &[Spoken],
-    algorithm: &Algorithm,
+    cohort: &Cohort,
     credits: &Credits,
 ) -> Result<Vec<f64>, LearnError> {
+    let algorithm = &cohort.algorithm;
     if let Some(rule) = replayed(algorithm.credit) {
         let credit = credits.get(&record.id).ok_or(LearnError::NoReplays { rule })?;
         let of = |spoken: &Spoken| credit.get(spoken.turn).copied().unwrap_or_default();
@@ -35,6 +36,7 @@ pub(super) fn pay(
     let streams = record.reward.as_ref().unwrap_or(&none);
     let own = own(record, turns, streams);
     let mut paid = match algorithm.credit {
+        _ if cohort.players.iter().any(|player| player.shares.is_some()) => share(turns, streams, cohort),
         CreditRule::OwnTeamMix => {
             let mut own = own.clone();
             add(&mut own, &last_agent(turns.len(), streams.episode + streams.team.iter().sum::<f64>())?);
@@ -46,8 +48,13 @@ pub(super) fn pay(
     Ok(with_overlong(paid, turns, algorithm))
 }
 
+/// Whether a rule asks what would have happened otherwise.
+pub(crate) fn needs_replays(rule: CreditRule) -> bool {
+    replayed(rule).is_some()
+}
+
 /// The name of a rule that needs replays.
-pub(super) fn replayed(rule: CreditRule) -> Option<&'static str> {
+fn replayed(rule: CreditRule) -> Option<&'static str> {
     match rule {
         CreditRule::Difference => Some("difference"),
         CreditRule::LeaveOneOut => Some("leave-one-out"),
@@ -85,6 +92,25 @@ fn divide(
     Ok(paid)
 }
 
+/// What the team earned, to every agent that shares in it in full: at its last turn, or at each where turns are compared.
+fn share(turns: &[Spoken], streams: &RewardStreams, cohort: &Cohort) -> Vec<f64> {
+    let mut paid = vec![0.0; turns.len()];
+    let each_turn = cohort.algorithm.estimator == Estimator::AtGrpo;
+    let sharers = cohort.players.iter().enumerate().filter(|(_, player)| player.shares == Some(true));
+    for (agent, _) in sharers {
+        let own: Vec<usize> = (0..turns.len()).filter(|at| turns[*at].ids.agent as usize == agent).collect();
+        let mut pay = |reward: f64, earned: &dyn Fn(u32) -> bool| {
+            let mut had_a_part = own.iter().rev().copied().filter(|at| earned(turns[*at].ids.step));
+            had_a_part.by_ref().take(if each_turn { usize::MAX } else { 1 }).for_each(|at| paid[at] += reward);
+        };
+        pay(streams.episode, &|_| true);
+        for (step, reward) in streams.team.iter().enumerate() {
+            pay(*reward, &|own| if each_turn { own as usize == step } else { own as usize <= step });
+        }
+    }
+    paid
+}
+
 /// What single turns and agents earned.
 fn own(record: &EpisodeRecord, turns: &[Spoken], streams: &RewardStreams) -> Vec<f64> {
     let mut paid = vec![0.0; turns.len()];
@@ -111,4 +137,45 @@ fn with_overlong(mut paid: Vec<f64>, turns: &[Spoken], algorithm: &Algorithm) ->
 
 fn add(sum: &mut [f64], parts: &[f64]) {
     sum.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
+}
+
+#[cfg(test)]
+mod tests {
+    use marft_agents::generate::PolicyId;
+    use marft_algorithms::trajectory::TurnIds;
+
+    use super::super::Player;
+    use super::*;
+
+    /// Three agents of which `shares` says what they get.
+    fn cohort(estimator: Estimator, shares: [Option<bool>; 3]) -> Cohort {
+        let player = |share| Player { label: String::new(), policy: PolicyId(0), temperature: 1.0, shares: share };
+        let algorithm = Algorithm { estimator, ..Algorithm::default() };
+        Cohort { algorithm, players: shares.into_iter().map(player).collect(), index: 0, critic: None, kl_target: None }
+    }
+
+    /// Turns of agents at steps.
+    fn turns(of: &[(u32, u32)]) -> Vec<Spoken> {
+        let spoken = |(turn, (agent, step)): (usize, &(u32, u32))| Spoken {
+            ids: TurnIds { agent: *agent, step: *step, ..TurnIds::default() },
+            turn,
+            row: 0,
+            segment: 0,
+            logprobs: vec![],
+            positions: vec![],
+            in_loss: true,
+            anchor: 0,
+        };
+        of.iter().enumerate().map(spoken).collect()
+    }
+
+    #[test]
+    fn who_shares_gets_all_of_it_at_its_last_turn() {
+        let turns = turns(&[(0, 0), (1, 0), (2, 0), (0, 1), (1, 1)]);
+        let streams = RewardStreams { episode: 1.0, team: vec![10.0, 100.0], ..RewardStreams::default() };
+        let shares = [Some(true), Some(false), Some(true)];
+        // agent 2 did not speak in step 1, but before it
+        assert_eq!(share(&turns, &streams, &cohort(Estimator::Gae, shares)), [10.0, 0.0, 111.0, 101.0, 0.0]);
+        assert_eq!(share(&turns, &streams, &cohort(Estimator::AtGrpo, shares)), [11.0, 0.0, 11.0, 101.0, 0.0]);
+    }
 }

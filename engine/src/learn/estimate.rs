@@ -120,7 +120,7 @@ fn chain(
     let mut episodes = Vec::with_capacity(gathered.episodes.len());
     for (episode, (record, turns)) in gathered.episodes.iter().enumerate() {
         let spoken = &gathered.turns[turns.clone()];
-        let paid = pay(&records[*record], spoken, &cohort.algorithm, credits)?;
+        let paid = pay(&records[*record], spoken, cohort, credits)?;
         let turns = turns.clone().zip(spoken).zip(paid).map(|((at, spoken), reward)| ChainTurn {
             ids: spoken.ids,
             logp: logprobs[at].to_vec(),

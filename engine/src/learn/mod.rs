@@ -27,8 +27,9 @@ mod schedule;
 mod supervised;
 mod update;
 
-pub use cohort::{Cohort, Player};
+pub use cohort::{Cohort, KlTarget, Player};
 pub use credit::Credits;
+pub(crate) use credit::needs_replays;
 pub use error::LearnError;
 pub use report::{CriticReport, LearnReport, PolicyReport};
 pub use rescore::reference_of;

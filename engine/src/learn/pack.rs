@@ -121,6 +121,7 @@ mod tests {
             label: label.to_owned(),
             policy: PolicyId(policy),
             temperature,
+            shares: None,
         };
         let players = vec![player("a", 0, 1.0), player("b", 1, 0.5), player("c", 2, 1.0)];
         let algorithm = Algorithm { mini_batches: 2, ..Algorithm::default() };
@@ -130,7 +131,10 @@ mod tests {
             turns: vec![],
         };
         let rows = [2, 0, 1, 0, 2, 1].map(row).to_vec();
-        (Cohort { algorithm, players: players.clone(), critic: None }, Gathered { rows, ..Gathered::default() })
+        (
+            Cohort { algorithm, players: players.clone(), index: 0, critic: None, kl_target: None },
+            Gathered { rows, ..Gathered::default() },
+        )
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct LearnReport {
     pub logprob_gap_max: f64,
     /// Mean divergence that rewards paid for, nats per token.
     pub kl_in_reward: Option<f64>,
+    /// Coefficient of the divergence from the reference in this step, per policy that has one.
+    pub kl_coefficient: BTreeMap<PolicyId, f64>,
     /// Tokens that went through training passes.
     pub rows: usize,
     /// Updates that were dropped because a loss or a gradient was not finite.
@@ -81,6 +83,14 @@ pub struct CriticReport {
 }
 
 impl LearnReport {
+    /// Mean divergence of policies from their references, nats per element; `None` where nothing was learnt.
+    pub(super) fn kl_reference(&self, policies: &[PolicyId]) -> Option<f64> {
+        let own: Vec<&PolicyReport> = policies.iter().filter_map(|policy| self.policies.get(policy)).collect();
+        let tokens: usize = own.iter().map(|policy| policy.tokens).sum();
+        let sum: f64 = own.iter().map(|policy| policy.kl_reference * policy.tokens as f64).sum();
+        (tokens > 0).then(|| sum / tokens as f64)
+    }
+
     /// Adds what is known of the advantages.
     pub(super) fn describe<'a>(&mut self, batches: impl Iterator<Item = &'a Estimated>) {
         let (mut sum, mut squares, mut count) = (0.0, 0.0, 0_usize);

@@ -1,11 +1,14 @@
 //! The `Learn` schedule: systems over the resources of one step, in a chain. No tensor among them: what has tensors runs on
 //! the device thread.
 
+use std::collections::BTreeMap;
+
 use bevy_ecs::prelude::*;
 use bevy_ecs::schedule::{LogLevel, ScheduleBuildSettings, ScheduleLabel, SingleThreadedExecutor};
 use marft_agents::device::DeviceHandle;
 use marft_agents::train::{PassOptions, PolicyTable};
 use marft_algorithms::advantage::rae::Rae;
+use marft_algorithms::kl::KlController;
 use serde::{Deserialize, Serialize};
 
 use super::estimate::{Estimated, Means, estimate};
@@ -43,7 +46,10 @@ pub struct LearnState {
     /// Environment steps of all episodes.
     pub environment_steps: u64,
     /// Running baselines, by cohort.
-    pub baselines: Vec<Option<Rae>>,
+    pub baselines: BTreeMap<usize, Rae>,
+    /// Coefficients of divergences and how they move, by cohort.
+    #[serde(default)]
+    pub controllers: BTreeMap<usize, KlController>,
 }
 
 #[derive(Resource, Default)]
@@ -89,9 +95,8 @@ impl Learner {
     /// # Errors
     /// An algorithm refuses its settings.
     pub fn new(config: LearnerConfig) -> Result<Self, LearnError> {
-        let baselines = config.cohorts.iter().map(|cohort| cohort.algorithm.rae()).collect::<Result<_, _>>()?;
         let mut world = World::new();
-        world.insert_resource(LearnState { baselines, ..LearnState::default() });
+        world.insert_resource(LearnState::fresh(&config.cohorts)?);
         world.insert_resource(config);
         world.init_resource::<Records>();
         world.init_resource::<Batches>();
@@ -148,9 +153,33 @@ impl Learner {
         self.world.resource::<LearnState>()
     }
 
-    /// Makes it remember what an earlier learner did.
-    pub fn restore(&mut self, state: LearnState) {
+    /// Makes it remember what an earlier learner did. What that one knew nothing of begins afresh.
+    pub fn restore(&mut self, mut state: LearnState) {
+        let fresh = std::mem::take(&mut *self.world.resource_mut::<LearnState>());
+        for (index, baseline) in fresh.baselines {
+            state.baselines.entry(index).or_insert(baseline);
+        }
+        for (index, controller) in fresh.controllers {
+            state.controllers.entry(index).or_insert(controller);
+        }
         self.world.insert_resource(state);
+    }
+}
+
+impl LearnState {
+    /// The state before the first batch.
+    fn fresh(cohorts: &[Cohort]) -> Result<Self, LearnError> {
+        let mut state = Self::default();
+        for cohort in cohorts {
+            state.baselines.extend(cohort.algorithm.rae()?.map(|baseline| (cohort.index, baseline)));
+            state.controllers.extend(cohort.controller().map(|controller| (cohort.index, controller)));
+        }
+        Ok(state)
+    }
+
+    /// A cohort, with the coefficient that its divergence has now.
+    fn steered(&self, cohort: &Cohort) -> Cohort {
+        cohort.steered(self.controllers.get(&cohort.index).map(KlController::coefficient))
     }
 }
 
@@ -184,11 +213,12 @@ fn credit_turns(
     mut state: ResMut<'_, LearnState>,
     mut batches: ResMut<'_, Batches>,
 ) -> Result<(), LearnError> {
-    for (index, ((gathered, estimated, _), cohort)) in batches.0.iter_mut().zip(&config.cohorts).enumerate() {
+    for ((gathered, estimated, _), cohort) in batches.0.iter_mut().zip(&config.cohorts) {
         if gathered.turns.is_empty() {
             continue;
         }
-        let baselines = state.baselines.get_mut(index).and_then(Option::as_mut);
+        let cohort = &state.steered(cohort);
+        let baselines = state.baselines.get_mut(&cohort.index);
         let (handle, pass, recompute) = (&config.handle, config.pass, config.recompute_logprobs);
         *estimated =
             estimate(&records.0, cohort, gathered, Means { handle, pass, recompute, baselines, credits: &records.1 })?;
@@ -202,8 +232,8 @@ fn pack_rows(
     mut batches: ResMut<'_, Batches>,
 ) -> Result<(), LearnError> {
     let LearnState { updates: update, environment_steps, .. } = *state;
-    for (index, ((gathered, _, laps), cohort)) in batches.0.iter_mut().zip(&config.cohorts).enumerate() {
-        let seed = config.seed.child("learn", update).child("cohort", index as u64);
+    for ((gathered, _, laps), cohort) in batches.0.iter_mut().zip(&config.cohorts) {
+        let seed = config.seed.child("learn", update).child("cohort", cohort.index as u64);
         *laps = lay_out(cohort, gathered, &Moment { update, environment_steps, seed })?;
     }
     Ok(())
@@ -211,11 +241,13 @@ fn pack_rows(
 
 fn update_weights(
     config: Res<'_, LearnerConfig>,
+    state: Res<'_, LearnState>,
     batches: Res<'_, Batches>,
     mut published: ResMut<'_, Published>,
 ) -> Result<(), LearnError> {
     let LearnerConfig { handle, pass, batch_tokens, .. } = &*config;
     for ((gathered, estimated, laps), cohort) in batches.0.iter().zip(&config.cohorts) {
+        let cohort = &state.steered(cohort);
         let (pass, batch_tokens) = (*pass, *batch_tokens);
         Update { handle, cohort, gathered, estimated, pass, batch_tokens, laps }.run(&mut published.0)?;
     }
@@ -223,6 +255,7 @@ fn update_weights(
 }
 
 fn publish(
+    config: Res<'_, LearnerConfig>,
     trouble: Res<'_, Trouble>,
     mut records: ResMut<'_, Records>,
     mut batches: ResMut<'_, Batches>,
@@ -238,4 +271,15 @@ fn publish(
     let steps = |record: &EpisodeRecord| record.turns.iter().map(|turn| u64::from(turn.step) + 1).max().unwrap_or(0);
     state.environment_steps += taken.iter().map(steps).sum::<u64>();
     published.0.describe(batches.iter().map(|(_, estimated, _)| estimated));
+    for ((gathered, estimated, _), cohort) in batches.iter().zip(&config.cohorts) {
+        let Some(controller) = state.controllers.get_mut(&cohort.index) else { continue };
+        let policies = cohort.policies();
+        published.0.kl_coefficient.extend(policies.iter().map(|policy| (*policy, controller.coefficient())));
+        let kl = estimated.kl_in_reward.or_else(|| published.0.kl_reference(&policies));
+        // a divergence that is no number is an update that was dropped: the coefficient stays
+        if let Some(kl) = kl.filter(|kl| kl.is_finite()) {
+            // the settings were checked when they were read
+            let _ = controller.update(kl, gathered.episodes.len());
+        }
+    }
 }

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use marft_algorithms::preset::Algorithm;
 use serde::{Deserialize, Serialize};
 
+use crate::learn::KlTarget;
 use crate::reward::{Composite, RegistryError};
 
 pub use kind::{Kind, KindError};
@@ -48,6 +49,12 @@ pub struct RunSettings {
     pub reward: Vec<RewardSettings>,
     /// The algorithm of every agent that learns, by label.
     pub algorithm: BTreeMap<String, Algorithm>,
+    /// Agents of which the team file says whether they get all of the team's reward or none of it.
+    #[serde(default)]
+    pub shares: BTreeMap<String, bool>,
+    /// Where the coefficients of agents' divergences are steered to, by label; those of others stay.
+    #[serde(default)]
+    pub kl_target: BTreeMap<String, KlTarget>,
     /// What is trained and by how much.
     pub train: TrainSettings,
     /// How episodes are rolled out.

@@ -116,6 +116,11 @@ impl Measures {
             self.set(format!("critic/{at}/grad_norm"), critic.grad_norm);
             self.set(format!("critic/{at}/clip"), critic.clip_fraction);
         }
+        for (policy, coefficient) in &report.kl_coefficient {
+            if let Some(name) = names.get(policy) {
+                self.set(format!("kl_coef/{name}"), *coefficient);
+            }
+        }
         if let Some(uniform) = report.uniform_groups {
             self.set("groups/uniform", uniform);
         }

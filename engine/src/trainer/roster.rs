@@ -120,7 +120,8 @@ impl RosterPlan {
                 if !players.iter().any(|player: &Player| player.label == *label) {
                     let temperature = agent.sampling.temperature;
                     let policy = weights[at].policy;
-                    players.push(Player { label: label.clone(), policy, temperature });
+                    let shares = settings.shares.get(label).copied();
+                    players.push(Player { label: label.clone(), policy, temperature, shares });
                 }
             }
         }
@@ -184,12 +185,16 @@ fn cohorts(players: &[Player], settings: &RunSettings) -> Vec<Cohort> {
     let mut cohorts: Vec<Cohort> = vec![];
     for player in players {
         let Some(algorithm) = settings.algorithm.get(&player.label) else { continue };
-        if let Some(cohort) = cohorts.iter_mut().find(|cohort| learns_alike(&cohort.algorithm, algorithm)) {
+        let kl_target = settings.kl_target.get(&player.label).copied();
+        let alike = |cohort: &&mut Cohort| cohort.kl_target == kl_target && learns_alike(&cohort.algorithm, algorithm);
+        if let Some(cohort) = cohorts.iter_mut().find(alike) {
             cohort.players.push(player.clone());
         } else {
-            let id = CriticId(cohorts.len() as u32);
+            let index = cohorts.len();
+            let id = CriticId(index as u32);
             let critic = algorithm.needs_critic().then_some((id, settings.model.critic.per_agent));
-            cohorts.push(Cohort { algorithm: algorithm.clone(), players: vec![player.clone()], critic });
+            let (algorithm, players) = (algorithm.clone(), vec![player.clone()]);
+            cohorts.push(Cohort { index, algorithm, players, critic, kl_target });
         }
     }
     cohorts

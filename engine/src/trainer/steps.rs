@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use marft_agents::device::Alone;
 use marft_agents::train::{OptimizerConfig, Schedule};
-use marft_algorithms::preset::CreditRule;
 
 use super::demonstrations::Demonstrations;
 use super::measures::{Measures, vitals};
@@ -13,7 +12,7 @@ use super::replays::credits;
 use super::rollout::{Rollout, groups};
 use super::{Trainer, TrainerError, Weights, environments, learner, world};
 use crate::episode::EpisodeRecord;
-use crate::learn::{Cohort, LearnReport, Lesson, Player, SupervisedReport};
+use crate::learn::{Cohort, LearnReport, Lesson, Player, SupervisedReport, needs_replays};
 use crate::metrics::Vitals;
 use crate::seed::Seed;
 use crate::settings::{Rft, Rl, Sft, Stage};
@@ -287,11 +286,6 @@ impl Trainer {
         }
         promoted
     }
-}
-
-/// Whether a rule asks what would have happened otherwise.
-const fn needs_replays(rule: CreditRule) -> bool {
-    matches!(rule, CreditRule::Difference | CreditRule::LeaveOneOut | CreditRule::RolloutValue)
 }
 
 /// The best episodes of every task that are good enough.

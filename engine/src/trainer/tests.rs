@@ -119,6 +119,35 @@ fn a_resumed_run_is_the_same_run() {
 }
 
 #[test]
+fn a_steered_divergence_goes_on_where_it_stood() {
+    let home = Home::new();
+    for key in ["kl_reward_coef", "kl_loss_coef"] {
+        let control = "{ type = \"adaptive\", target_kl = 0.01, horizon = 60 }";
+        let coefficient = format!("algorithm.{key}");
+        let set = |steps| {
+            [("train.steps", steps), ("eval.every", "1"), (&*coefficient, "0.1"), ("algorithm.kl_ctrl", control)]
+        };
+        let (whole, parts) = (format!("{key}-whole"), format!("{key}-parts"));
+        let (_, run) = home.run(&whole, &set("3"), false);
+        home.run(&parts, &set("1"), false);
+        home.run(&parts, &set("3"), true);
+        let rows = std::fs::read_to_string(home.path(&whole).join("metrics.jsonl")).unwrap();
+        let logged: Vec<f64> = rows
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["kl_coef/first"].as_f64())
+            .collect();
+        // the first step has no divergence yet: the error is clipped at -0.2, and six of sixty episodes have been seen
+        assert_eq!(logged.len(), 3);
+        assert_eq!((logged[0], logged[1]), (0.1, 0.1 * (1.0 - 0.2 * 6.0 / 60.0)), "{key}");
+        let now = run.trainer().state().learn.controllers[&0].coefficient();
+        assert!(now != logged[1] && now > 0.0, "{now}");
+        assert!(
+            contents(&home.path(&whole).join("checkpoints/3")) == contents(&home.path(&parts).join("checkpoints/3"))
+        );
+    }
+}
+
+#[test]
 fn a_damaged_checkpoint_is_passed_over_and_said_so() {
     let home = Home::new();
     home.run("whole", &[], false);

@@ -65,6 +65,30 @@ weight = 2.0
 [rewards.brief]
 "#;
 
+/// A team that says who is paid: the last to speak for the team's success, the first for its manners.
+const CREDITED: &str = r#"
+[team]
+name = "credited"
+
+[credit]
+rule = "own"
+group = "turn"
+
+[agents.asker]
+role = "Ask the keeper."
+sees = ["task"]
+
+[agents.keeper]
+role = "Answer from the facts."
+sees = ["task", "asker"]
+
+[rewards.correct]
+
+[rewards.polite]
+at = "agent"
+of = ["asker"]
+"#;
+
 /// A team that says what its policies start from, and how one of them learns.
 const POLICIES: &str = r#"
 [team]
@@ -132,6 +156,7 @@ impl Folder {
         folder.write("broken.toml", BROKEN);
         folder.write("declared.toml", DECLARED);
         folder.write("policies.toml", POLICIES);
+        folder.write("credited.toml", CREDITED);
         let said = |id: &str, agent: &str| format!("{{\"id\": \"{id}\", \"says\": {{\"{agent}\": \"X0\"}}}}\n");
         folder.write("demonstrations.jsonl", &said("Chad-capital", "keeper"));
         folder.write(

@@ -1,7 +1,10 @@
 //! What right files mean.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use marft_algorithms::preset::CreditRule;
+use marft_engine::learn::KlTarget;
 use marft_engine::reward::{Attach, Evidence, RewardFault, RewardTerm};
 use marft_engine::settings::file::load_with;
 use marft_engine::settings::{DeviceName, Kind, Registry, RunSettings, Sharing, Stage};
@@ -105,6 +108,74 @@ fn what_the_team_file_declares_holds() {
     assert_eq!((settings.reward[0].weight, settings.reward[0].attach), (2.0, Attach::Agent));
     assert_eq!(settings.reward[0].of.as_deref(), Some("solver"), "who is paid is judged");
     assert_eq!(settings.reward[1].attach, Attach::Team);
+}
+
+/// A run of the team that says who is paid, with its file changed.
+fn credited(folder: &Folder, changes: &[(&str, &str)], algorithm: &[(&str, &str)]) -> Result<RunSettings, String> {
+    let mut team = fs_err::read_to_string(folder.path().join("credited.toml")).unwrap();
+    for (from, to) in changes {
+        assert!(team.contains(from), "{from}");
+        team = team.replace(from, to);
+    }
+    folder.write("changed.toml", &team);
+    let text = r#"
+        team = "changed.toml"
+        [task]
+        files = "tasks.jsonl"
+        [[reward]]
+        name = "correct"
+        kind = "exact"
+        [[reward]]
+        name = "polite"
+        kind = "contains"
+        of = "asker"
+    "#;
+    folder.load(text, algorithm).map(|loaded| loaded.settings).map_err(|report| report.render(false, 1000))
+}
+
+#[test]
+fn credit_that_the_team_file_declares_holds() {
+    let folder = Folder::new();
+    let run = |rule: &str, group: &str, algorithm: (&str, &str)| {
+        let (rule, group) = (format!("rule = \"{rule}\""), format!("group = \"{group}\""));
+        credited(&folder, &[("rule = \"own\"", &rule), ("group = \"turn\"", &group)], &[algorithm])
+    };
+    let at_grpo = ("algorithm.preset", "at-grpo");
+    let shares = |asker, keeper| BTreeMap::from([("asker".to_owned(), asker), ("keeper".to_owned(), keeper)]);
+    assert_eq!(run("own", "turn", at_grpo).unwrap().shares, shares(false, true));
+    assert_eq!(run("path", "turn", at_grpo).unwrap().shares, shares(true, true));
+    assert_eq!(run("shared", "turn", at_grpo).unwrap().shares, shares(true, true));
+    assert!(
+        run("shared", "task", ("algorithm.preset", "rloo")).unwrap().shares.is_empty(),
+        "a chain of the team shares"
+    );
+    for (rule, credit) in [("difference", CreditRule::Difference), ("rollout", CreditRule::RolloutValue)] {
+        let run = run(rule, "turn", at_grpo).unwrap();
+        assert!(run.algorithm.values().all(|algorithm| algorithm.credit == credit), "{rule}");
+    }
+    for (group, preset) in [("task", "grpo"), ("agent", "dr-mas"), ("observation", "gigpo")] {
+        let settings = ("algorithm.preset", preset);
+        assert!(run("shared", group, settings).is_ok() && run("shared", group, at_grpo).is_err(), "{group}");
+    }
+    let alone = credited(&folder, &[("group = \"turn\"", "")], &[("algorithm.chain", "agent")]).unwrap();
+    assert_eq!(alone.shares, shares(false, true));
+}
+
+#[test]
+fn a_controller_steers_the_coefficient_of_a_divergence() {
+    let folder = Folder::new();
+    let steered = |value| folder.good(GOOD, &[("algorithm.kl_ctrl", value)]).settings;
+    let run = steered("{ type = \"adaptive\", kl_coef = 0.05, kl_target = 0.02, horizon = 64 }");
+    assert_eq!(run.kl_target["keeper"], KlTarget { target: 0.02, horizon: 64.0 });
+    assert_eq!(run.algorithm["keeper"].kl_reward_coef, 0.05);
+    let run = steered("{ type = \"fixed\", kl_coef = 0.05 }");
+    assert!(run.kl_target.is_empty() && run.algorithm["asker"].kl_reward_coef == 0.05);
+    let text = format!("{GOOD}\n[algorithm]\nbeta = 0.01\n[algorithm.agents.keeper.kl_ctrl]\ntype = \"adaptive\"\n");
+    let run = folder.good(&text, &[]).settings;
+    assert_eq!(
+        run.kl_target.into_iter().collect::<Vec<_>>(),
+        [("keeper".to_owned(), KlTarget { target: 0.1, horizon: 10_000.0 })]
+    );
 }
 
 #[test]

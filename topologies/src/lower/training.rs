@@ -3,15 +3,8 @@
 use super::body::Body;
 use super::{Lowering, or};
 use crate::check::Code;
-use crate::spec::{AttachPoint, CreditGroup, CreditRule, TeamSpec};
+use crate::spec::{AttachPoint, TeamSpec};
 use crate::team::{Credit, Reward};
-
-impl Default for Credit {
-    /// Everyone shares, tasks are compared with themselves.
-    fn default() -> Self {
-        Self { rule: CreditRule::Shared, group: CreditGroup::Task }
-    }
-}
 
 impl Lowering<'_> {
     pub(super) fn training(&mut self, file: &TeamSpec, body: &Body<'_>) {
@@ -35,11 +28,7 @@ impl Lowering<'_> {
             self.team.rewards.push(Reward { name: name.value.clone(), at, of, weight });
         }
         if let Some(credit) = &file.credit {
-            let default = Credit::default();
-            self.team.credit = Credit {
-                rule: or(credit.rule.as_ref(), default.rule),
-                group: or(credit.group.as_ref(), default.group),
-            };
+            self.team.credit = Credit { rule: credit.rule, group: credit.group };
         }
     }
 }

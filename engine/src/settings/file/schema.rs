@@ -62,7 +62,23 @@ pub(super) fn algorithm_keys() -> Map<String, Value> {
         };
         (key.to_owned(), schema)
     };
-    Algorithm::keys().into_iter().map(key).collect()
+    let mut keys: Map<String, Value> = Algorithm::keys().into_iter().map(key).collect();
+    keys.insert("kl_ctrl".to_owned(), kl_control());
+    keys
+}
+
+/// How the coefficient of a divergence is steered.
+fn kl_control() -> Value {
+    let number = json!({ "type": "number" });
+    let names = ["kl_coef", "init_kl_coef", "target_kl", "kl_target", "target", "horizon"];
+    let mut properties: Map<String, Value> = names.into_iter().map(|name| (name.to_owned(), number.clone())).collect();
+    properties.insert("type".to_owned(), json!({ "enum": ["fixed", "adaptive"] }));
+    json!({
+        "description": "How the coefficient of the divergence from the reference is steered.",
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": false,
+    })
 }
 
 #[cfg(test)]

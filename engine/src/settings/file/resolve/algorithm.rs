@@ -11,7 +11,8 @@ use marft_topologies::spec::{Json, Named};
 use serde_json::{Map, Value};
 
 use super::agents::Roster;
-use super::{Resolving, start};
+use super::{Resolving, kl_control, start};
+use crate::learn::{KlTarget, needs_replays};
 use crate::settings::kind::in_words;
 use crate::settings::{ModelSettings, Sharing};
 
@@ -19,8 +20,8 @@ use crate::settings::{ModelSettings, Sharing};
 const PRESET: &str = "marft-t";
 
 /// Settings as typed, with where each was written.
-struct Given {
-    map: Map<String, Value>,
+pub(super) struct Given {
+    pub(super) map: Map<String, Value>,
     places: BTreeMap<String, (Span, Span)>,
     whole: Span,
 }
@@ -35,6 +36,12 @@ impl Given {
             self.map.insert(name.value.clone(), value.value.0.clone());
             self.places.insert(name.value.clone(), (name.span, value.span));
         }
+    }
+
+    /// Adds a setting that stands inside another.
+    pub(super) fn insert(&mut self, name: &str, value: Value, place: Span) {
+        self.map.insert(name.to_owned(), value);
+        self.places.insert(name.to_owned(), (place, place));
     }
 
     /// The key as it was written that stands for a setting; the setting's own where none was.
@@ -58,11 +65,11 @@ impl Given {
         self.places.keys().filter(|key| self.map.contains_key(*key)).find(named).cloned()
     }
 
-    fn key(&self, key: &str) -> Span {
+    pub(super) fn key(&self, key: &str) -> Span {
         self.places.get(key).map_or(self.whole, |(key, _)| *key)
     }
 
-    fn value(&self, key: &str) -> Span {
+    pub(super) fn value(&self, key: &str) -> Span {
         self.places.get(key).map_or(self.whole, |(_, value)| *value)
     }
 }
@@ -74,8 +81,8 @@ impl Resolving<'_> {
         team: &Team,
         roster: &Roster,
         model: &ModelSettings,
-    ) -> BTreeMap<String, Algorithm> {
-        let mut found = BTreeMap::new();
+    ) -> (BTreeMap<String, Algorithm>, BTreeMap<String, KlTarget>) {
+        let (mut found, mut targets) = (BTreeMap::new(), BTreeMap::new());
         let typed = self.file.algorithm.as_ref();
         let agents = typed.map(|typed| &typed.agents);
         for (name, _) in agents.into_iter().flat_map(Named::iter) {
@@ -100,13 +107,14 @@ impl Resolving<'_> {
             if let Some((_, own)) = own {
                 self.stated_twice(team, label, &own.0);
             }
-            found.extend(self.algorithm(given).map(|algorithm| (label.clone(), algorithm)));
-        }
-        if team.credit() != &marft_topologies::team::Credit::default() {
-            self.warnings.push(
-                "`[credit]` of the team file is for its checker; a run pays by `credit` of its `[algorithm]`"
-                    .to_owned(),
-            );
+            let place = given.key(kl_control::KEY);
+            let target = self.kl_control(&mut given);
+            let Some(algorithm) = self.algorithm(given) else { continue };
+            if let Some(target) = target {
+                self.steers(&algorithm, place);
+                targets.insert(label.clone(), target);
+            }
+            found.insert(label.clone(), algorithm);
         }
         self.agreement(&found, roster, team);
         self.critic(&found, roster, model);
@@ -114,14 +122,14 @@ impl Resolving<'_> {
             Sharing::Full => self.reference(&found),
             _ => self.gentle(&found),
         }
-        found
+        (found, targets)
     }
 
     /// Checks the algorithm where it is not known who learns.
-    pub(super) fn algorithm_alone(&mut self) -> BTreeMap<String, Algorithm> {
-        let given = self.common(false);
+    pub(super) fn algorithm_alone(&mut self) {
+        let mut given = self.common(false);
+        self.kl_control(&mut given);
         self.algorithm(given);
-        BTreeMap::new()
     }
 
     /// What holds for all agents; nothing for one that names a preset of its own.
@@ -211,7 +219,10 @@ impl Resolving<'_> {
                 ("group_size", fact(&leader.group_size), fact(&algorithm.group_size)),
                 ("dynamic_sampling", fact(&leader.dynamic_sampling), fact(&algorithm.dynamic_sampling)),
             ];
-            for (key, one, other) in team.into_iter().filter(|(_, one, other)| one != other) {
+            let replays = [leader.credit, algorithm.credit].into_iter().all(needs_replays);
+            let credit = ("credit", fact(&leader.credit), fact(&algorithm.credit));
+            let team = team.into_iter().chain(replays.then_some(credit));
+            for (key, one, other) in team.filter(|(_, one, other)| one != other) {
                 let message =
                     format!("`{key}` is {one} for `{first}` and {other} for `{label}`: the team samples as one");
                 let span = self.override_place(label).or(self.override_place(first)).unwrap_or_else(start);

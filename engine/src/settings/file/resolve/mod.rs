@@ -5,8 +5,10 @@
 
 mod agents;
 mod algorithm;
+mod credit;
 mod data;
 mod evaluation;
+mod kl_control;
 mod model;
 mod reward;
 mod stages;
@@ -14,6 +16,7 @@ mod task;
 mod team;
 mod train;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -44,6 +47,8 @@ struct Resolving<'a> {
     folder: &'a Path,
     registry: &'a Registry,
     problems: Vec<Problem>,
+    /// Problems of the team file that only a run has.
+    team_problems: Vec<Problem>,
     warnings: Vec<String>,
 }
 
@@ -54,7 +59,8 @@ fn start() -> Span {
 
 /// Resolves a run file whose relative paths start in `folder`.
 pub(super) fn resolve(file: &RunFile, folder: &Path, registry: &Registry) -> Resolved {
-    let mut run = Resolving { file, folder, registry, problems: Vec::new(), warnings: Vec::new() };
+    let mut run =
+        Resolving { file, folder, registry, problems: Vec::new(), team_problems: Vec::new(), warnings: Vec::new() };
     let (team_name, team, team_report) = run.team();
     let model = run.model();
     let roster = team.as_deref().map(|team| run.agents(team, &model));
@@ -64,9 +70,16 @@ pub(super) fn resolve(file: &RunFile, folder: &Path, registry: &Registry) -> Res
         run.environment(task, team.as_deref(), &data);
     }
     let reward = run.reward(team.as_deref(), &data);
-    let algorithm = match (&team, &roster) {
+    let (mut algorithm, kl_target) = match (&team, &roster) {
         (Some(team), Some(roster)) => run.algorithms(team, roster, &model),
-        _ => run.algorithm_alone(),
+        _ => {
+            run.algorithm_alone();
+            Default::default()
+        }
+    };
+    let shares = match (&team, &roster) {
+        (Some(team), Some(roster)) => run.credit(team, roster, &mut algorithm),
+        _ => BTreeMap::new(),
     };
     let train = run.train(&model);
     let rollout = run.rollout(&data);
@@ -77,11 +90,13 @@ pub(super) fn resolve(file: &RunFile, folder: &Path, registry: &Registry) -> Res
         name: run.name(),
         seed: or(file.seed.as_ref(), 0),
         deterministic: or(file.deterministic.as_ref(), model.device == crate::settings::DeviceName::Cpu),
-        team: team_name,
+        team: team_name.clone(),
         model,
         task,
         reward,
         algorithm,
+        shares,
+        kl_target,
         train,
         rollout,
         stages,
@@ -89,6 +104,7 @@ pub(super) fn resolve(file: &RunFile, folder: &Path, registry: &Registry) -> Res
         checkpoint,
         log: run.log(),
     });
+    let team_report = team_report.or_else(|| run.team_report(&team_name));
     let Resolving { problems, warnings, .. } = run;
     Resolved { settings, team, problems, team_report, warnings }
 }
