@@ -1,6 +1,9 @@
 //! The record of one episode: everything that training, replay and a reader need, and nothing that must be computed
 //! again.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -34,9 +37,9 @@ pub struct EpisodeRecord {
     /// What broke.
     pub faults: Vec<FaultRecord>,
     /// Why it ended.
-    pub end: String,
+    pub end: Cow<'static, str>,
     /// D as it was used: `(from, to)` labels of the agents whose words reached another.
-    pub dependencies: Vec<(String, String)>,
+    pub dependencies: Vec<(Arc<str>, Arc<str>)>,
     /// Wall-clock time from start to end, in seconds. With `cached` of the turns all that differs between a run and its replay.
     pub seconds: f64,
 }
@@ -54,7 +57,7 @@ pub struct Fork {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TurnRecord {
     /// The agent's label.
-    pub agent: String,
+    pub agent: Arc<str>,
     /// Where in the episode it stands, the same in every schedule: turns are told in the order of their keys.
     #[serde(default)]
     pub key: Vec<u32>,
@@ -71,7 +74,7 @@ pub struct TurnRecord {
     /// Tokens sampled.
     pub tokens: usize,
     /// Why the policy stopped.
-    pub finish: String,
+    pub finish: Cow<'static, str>,
     /// Tokens of the prompt that came out of the prefix cache.
     pub cached: usize,
 }
@@ -283,7 +286,7 @@ pub(super) fn example() -> EpisodeRecord {
         parent: Some(Fork { episode: "4-t1-1".to_owned(), turn: 0 }),
         segments: vec![segment],
         turns: vec![TurnRecord {
-            agent: "actor".to_owned(),
+            agent: "actor".into(),
             key: vec![0, 0, 0, 0, 0, 0],
             step: 0,
             round: 0,
@@ -291,7 +294,7 @@ pub(super) fn example() -> EpisodeRecord {
             fields: vec![("answer".to_owned(), Value::from("läk"))],
             segment: Some(0),
             tokens: 2,
-            finish: "stop_id".to_owned(),
+            finish: "stop_id".into(),
             cached: 1,
         }],
         reward: Some(RewardStreams {
@@ -301,8 +304,8 @@ pub(super) fn example() -> EpisodeRecord {
             ..RewardStreams::default()
         }),
         faults: vec![],
-        end: "complete".to_owned(),
-        dependencies: vec![("asker".to_owned(), "actor".to_owned())],
+        end: "complete".into(),
+        dependencies: vec![("asker".into(), "actor".into())],
         seconds: 1.5,
     }
 }

@@ -120,7 +120,7 @@ fn own(record: &EpisodeRecord, turns: &[Spoken], streams: &RewardStreams) -> Vec
         }
     }
     for (agent, reward) in &streams.agent {
-        if let Some(at) = turns.iter().rposition(|spoken| record.turns[spoken.turn].agent == *agent) {
+        if let Some(at) = turns.iter().rposition(|spoken| *record.turns[spoken.turn].agent == **agent) {
             paid[at] += reward;
         }
     }

@@ -66,7 +66,7 @@ pub(super) fn credits(
 fn agents(record: &EpisodeRecord) -> Vec<&str> {
     let mut agents: Vec<&str> = vec![];
     for turn in &record.turns {
-        if !agents.contains(&turn.agent.as_str()) {
+        if !agents.contains(&&*turn.agent) {
             agents.push(&turn.agent);
         }
     }
@@ -74,7 +74,7 @@ fn agents(record: &EpisodeRecord) -> Vec<&str> {
 }
 
 fn branches(rule: CreditRule, record: &Arc<EpisodeRecord>) -> Vec<Branch> {
-    let first = |agent: &str| record.turns.iter().position(|turn| turn.agent == agent).unwrap_or(0);
+    let first = |agent: &str| record.turns.iter().position(|turn| *turn.agent == *agent).unwrap_or(0);
     match rule {
         CreditRule::Difference => agents(record)
             .into_iter()
@@ -101,8 +101,7 @@ fn pay(rule: CreditRule, record: &EpisodeRecord, rewards: &[Vec<f64>]) -> marft_
         _ => leave_one_out(total, rewards)?,
     };
     let mut paid = vec![0.0; record.turns.len()];
-    let last: BTreeMap<&str, usize> =
-        record.turns.iter().enumerate().map(|(at, turn)| (turn.agent.as_str(), at)).collect();
+    let last: BTreeMap<&str, usize> = record.turns.iter().enumerate().map(|(at, turn)| (&*turn.agent, at)).collect();
     for (agent, credit) in agents(record).into_iter().zip(by_agent) {
         paid[last[agent]] = credit;
     }

@@ -28,8 +28,8 @@ impl Demonstrator {
     }
 
     fn say(&self, question: &Question) -> Result<Words, VoiceFault> {
-        let (task, agent) = (&question.task.id, &question.agent);
-        let said = self.sayings.get(&(task.clone(), agent.clone())).and_then(|turns| turns.get(question.turn));
+        let (task, agent) = (&question.task.id, &*question.agent);
+        let said = self.sayings.get(&(task.clone(), agent.to_owned())).and_then(|turns| turns.get(question.turn));
         let text = said.ok_or_else(|| VoiceFault {
             message: format!("the demonstration of task `{task}` has no turn {} of agent `{agent}`", question.turn),
             transient: false,

@@ -206,7 +206,7 @@ impl Voice for DeviceVoice {
         let Prompt::Tokens(prompt) = question.prompt else {
             return refuse("a model on a device reads tokens, not words".to_owned());
         };
-        let Some(policy) = self.policies.get(&question.agent).copied() else {
+        let Some(policy) = self.policies.get(&*question.agent).copied() else {
             return refuse(format!("agent `{}` has no weights on this device", question.agent));
         };
         let request = GenerateRequest {

@@ -33,7 +33,7 @@ pub struct Question {
     /// To be handed back with the answer.
     pub ticket: Ticket,
     /// The agent's label.
-    pub agent: String,
+    pub agent: Arc<str>,
     /// What it is shown.
     pub prompt: Prompt,
     /// How it samples.

@@ -128,7 +128,7 @@ fn request(play: &mut Play, turn: &mut Turn, rules: &Rules) -> Result<ToolReques
         (_, Ask::Words { .. }) => return Err(Ok(Words::default())),
     };
     let seed = seed(play.seed, turn).child("tool", u64::from(turn.calls));
-    Ok(ToolRequest { tool, caller: rule.label.clone(), arguments, task: Arc::clone(&play.task), seed })
+    Ok(ToolRequest { tool, caller: rule.label.to_string(), arguments, task: Arc::clone(&play.task), seed })
 }
 
 /// Where the random numbers of a question come from.

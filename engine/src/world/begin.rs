@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bevy_ecs::prelude::*;
 use marft_topologies::turns::{Inputs, Turns};
 
-use super::components::Play;
+use super::choose::MOST;
+use super::components::{Episode, Play};
+use super::deliver::{Queues, go_on};
 use super::draft::Draft;
-use super::memory::Notes;
+use super::memory::{Notes, Shelf};
 use super::opening::Beginning;
-use super::resources::{Library, Rules};
+use super::resources::{Acted, Ended, Opened, Rules, Stirred};
 use super::step::own_observations;
 use crate::environment::{Environment, EnvironmentFault, Scene};
 use crate::episode::FaultKind;
@@ -22,8 +25,29 @@ pub(super) struct Fresh {
     pub(super) scene: Result<Scene, EnvironmentFault>,
 }
 
+/// Begins as many episodes as the readiness rule has time for in this tick.
+pub(super) fn begin(
+    mut commands: Commands<'_, '_>,
+    rules: Res<'_, Rules>,
+    mut opened: ResMut<'_, Opened>,
+    (mut stirred, mut acted, mut ended): (ResMut<'_, Stirred>, ResMut<'_, Acted>, ResMut<'_, Ended>),
+) {
+    while stirred.0.len() < MOST
+        && let Some((opening, shelf)) = opened.0.pop_front()
+    {
+        let (beginning, mut environment) = opening.apart();
+        let scene = environment.reset(&beginning.task, beginning.seed.child("environment", 0));
+        let fresh = Fresh { beginning, environment: Some(environment), scene };
+        let mut episode = Episode::from(play(fresh, &rules, &shelf));
+        let entity = commands.spawn_empty().id();
+        let mut queues = Queues { stirred: &mut stirred.0, acted: &mut acted.0, ended: &mut ended.0 };
+        go_on(entity, &mut episode, &mut queues);
+        commands.entity(entity).insert(episode);
+    }
+}
+
 /// The episode; one whose environment broke is cancelled.
-pub(super) fn play(fresh: Fresh, rules: &Rules, library: &Library) -> Play {
+pub(super) fn play(fresh: Fresh, rules: &Rules, shelf: &Arc<Shelf>) -> Play {
     let Fresh { beginning, environment, scene } = fresh;
     let Beginning { task, seed, step, sample, temperature, fork } = beginning;
     let team = rules.team();
@@ -33,7 +57,7 @@ pub(super) fn play(fresh: Fresh, rules: &Rules, library: &Library) -> Play {
         task: scene.shared,
         own: own_observations(team, scene.own),
         seed: seed.draw(0),
-        state: library.0.state.clone(),
+        state: shelf.state.clone(),
     });
     let inputs = inputs.unwrap_or_else(|fault| {
         draft.fault(FaultKind::Environment, None, fault.to_string(), false);
@@ -53,7 +77,7 @@ pub(super) fn play(fresh: Fresh, rules: &Rules, library: &Library) -> Play {
         temperature,
         fork: fork.map(Box::new),
         draft,
-        notes: (!team.memories().is_empty()).then(|| Box::new(Notes::new(&rules.plan, Arc::clone(&library.0)))),
+        notes: (!team.memories().is_empty()).then(|| Box::new(Notes::new(&rules.plan, Arc::clone(shelf)))),
         paid: vec![],
         truncated: false,
         closing: false,

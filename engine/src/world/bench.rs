@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::{Engine, EngineConfig, EngineError, Opening};
 use crate::environment::QuestionAnswering;
+use crate::episode::EpisodeRecord;
 use crate::reward::{Attach, Composite, ExactMatch, TermSpec};
 use crate::seed::Seed;
 use crate::task::Task;
@@ -61,7 +62,7 @@ pub fn time(size: Size, turns: u64) -> Result<Measured, EngineError> {
         let start = Instant::now();
         let records = play(&mut engine, size.episodes, &task)?;
         spent += start.elapsed();
-        assert_eq!(records, size.episodes, "every episode ends with a record");
+        assert_eq!(records.len(), size.episodes, "every episode ends with a record");
         taken += engine.progress().turns - before;
     }
     let seconds = spent.as_secs_f64();
@@ -86,10 +87,10 @@ pub fn bytes_per_episode(size: Size) -> Result<Option<f64>, EngineError> {
     Ok(grown.map(|bytes| bytes / size.episodes as f64))
 }
 
-fn play(engine: &mut Engine, episodes: usize, task: &Arc<Task>) -> Result<usize, EngineError> {
+fn play(engine: &mut Engine, episodes: usize, task: &Arc<Task>) -> Result<Vec<EpisodeRecord>, EngineError> {
     (0..episodes).for_each(|number| engine.open(opening(number, task)));
     engine.run()?;
-    Ok(engine.take_closed().len())
+    Ok(engine.take_closed())
 }
 
 /// A team in which everybody hears the one before.

@@ -6,8 +6,8 @@ use marft_topologies::turns::Ask;
 use super::components::{Episode, Turn};
 use super::resources::{ForTools, ForVoices, Stirred};
 
-/// Most episodes taken in one tick: as many as stay in the processor's caches until they are asked and answered.
-const MOST: usize = 256;
+/// Most episodes taken in one tick: as many as stay in a core's own cache, at 6 KiB each, until they are asked and answered.
+pub(super) const MOST: usize = 64;
 
 pub(super) fn choose(
     mut commands: Commands<'_, '_>,
@@ -17,7 +17,7 @@ pub(super) fn choose(
     mut episodes: Query<'_, '_, &mut Episode>,
 ) {
     let rest = stirred.0.len().saturating_sub(MOST);
-    for entity in stirred.0.drain(rest..).rev() {
+    for entity in stirred.0.drain(rest..) {
         let Ok(mut episode) = episodes.get_mut(entity) else { continue };
         for turn in episode.turns.take_ready() {
             let id = turn.id;

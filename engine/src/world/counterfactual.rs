@@ -13,7 +13,7 @@ pub fn without(record: &Arc<EpisodeRecord>, agent: &str) -> Option<Fork> {
 
 /// The episode with an agent that says something else from its first turn on; `None` where it never spoke.
 pub fn replaced(record: &Arc<EpisodeRecord>, agent: &str, instead: Instead) -> Option<Fork> {
-    let turn = record.turns.iter().position(|turn| turn.agent == agent)?;
+    let turn = record.turns.iter().position(|turn| *turn.agent == *agent)?;
     Some(Fork { record: Arc::clone(record), turn, instead: vec![(agent.to_owned(), instead)] })
 }
 

@@ -3,6 +3,7 @@
 //! Turns end in any order; a record tells them in the order of their keys, so that it does not depend on the schedule.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use marft_topologies::turns::{Key, Turn, TurnId};
 
@@ -100,7 +101,7 @@ impl Draft {
 impl Line {
     fn record(self, nodes: &[NodeRule]) -> (Key, TurnRecord) {
         let record = TurnRecord {
-            agent: nodes[self.node as usize].label.clone(),
+            agent: Arc::clone(&nodes[self.node as usize].label),
             key: self.key.path().to_vec(),
             step: self.step,
             round: self.round,
@@ -108,7 +109,7 @@ impl Line {
             fields: vec![],
             segment: self.segment,
             tokens: self.tokens,
-            finish: self.finish.to_owned(),
+            finish: self.finish.into(),
             cached: self.cached,
         };
         (self.key, record)

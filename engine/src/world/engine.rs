@@ -11,15 +11,14 @@ use crossbeam::channel::bounded;
 use marft_topologies::Team;
 use marft_topologies::turns::Plan;
 
-use super::begin::{self, Fresh};
-use super::components::{Edge, Episode, HeardBy, HeardFrom, Node, Waiting};
-use super::deliver::{Queues, go_on};
+use super::begin;
+use super::components::{Edge, HeardBy, HeardFrom, Node, Waiting};
 use super::failures::{Failure, Failures, keep};
 use super::memory::Shelf;
 use super::opening::{Beginning, Opening};
 use super::resources::{
     Acted, Answered, Answers, Beside, Closed, Counters, Deadlines, Ended, Expired, ForTools, ForVoices, Judge, Library,
-    Returned, Rules, Stirred, Toolbox, Voices,
+    Opened, Returned, Rules, Stirred, Toolbox, Voices,
 };
 use super::{act, choose, collect, deliver, graph, score, step};
 use crate::episode::{EpisodeRecord, FaultKind};
@@ -181,6 +180,7 @@ impl Engine {
         world.insert_resource(Judge(reward));
         world.insert_resource(Toolbox(tools));
         world.insert_resource(Beside(io));
+        world.init_resource::<Opened>();
         world.init_resource::<Stirred>();
         world.init_resource::<ForVoices>();
         world.init_resource::<ForTools>();
@@ -196,29 +196,18 @@ impl Engine {
         Ok(Self { world, tick: schedule(order) })
     }
 
-    /// Opens an episode. An environment that breaks at once closes it with a fault; one that blocks is reset beside the
-    /// engine's thread.
+    /// Opens an episode; it begins in one of the next ticks. An environment that breaks at once closes it with a fault; one
+    /// that blocks is reset beside the engine's thread, from now on.
     pub fn open(&mut self, opening: Opening) {
-        let Opening { task, mut environment, seed, step, sample, temperature, fork } = opening;
-        let beginning = Beginning { task, seed, step, sample, temperature, fork };
         self.world.resource_mut::<Counters>().open += 1;
-        if environment.blocking()
+        if opening.environment.blocking()
             && let Ok(beside) = self.world.resource_mut::<Beside>().0.handle()
         {
+            let (beginning, environment) = opening.apart();
             return self.open_beside(environment, beginning, &beside);
         }
-        let scene = environment.reset(&beginning.task, seed.child("environment", 0));
-        let fresh = Fresh { beginning, environment: Some(environment), scene };
-        let play = begin::play(fresh, self.world.resource::<Rules>(), self.world.resource::<Library>());
-        let opened = self.world.spawn(Episode::from(play)).id();
-        let (mut stirred, mut acted, mut ended) = (vec![], vec![], vec![]);
-        let mut queues = Queues { stirred: &mut stirred, acted: &mut acted, ended: &mut ended };
-        if let Some(mut episode) = self.world.get_mut::<Episode>(opened) {
-            go_on(opened, &mut episode, &mut queues);
-        }
-        self.world.resource_mut::<Stirred>().0.extend(stirred);
-        self.world.resource_mut::<Acted>().0.extend(acted);
-        self.world.resource_mut::<Ended>().0.extend(ended);
+        let shelf = Arc::clone(&self.world.resource::<Library>().0);
+        self.world.resource_mut::<Opened>().0.push_back((opening, shelf));
     }
 
     fn open_beside(
@@ -262,7 +251,8 @@ impl Engine {
     /// Whether nothing can go on before an answer comes.
     fn is_idle(&self) -> bool {
         let world = &self.world;
-        world.resource::<Stirred>().0.is_empty()
+        world.resource::<Opened>().0.is_empty()
+            && world.resource::<Stirred>().0.is_empty()
             && world.resource::<ForVoices>().0.is_empty()
             && world.resource::<ForTools>().0.is_empty()
             && world.resource::<Answered>().0.is_empty()
@@ -370,6 +360,7 @@ fn schedule(order: Order) -> Schedule {
             tick.add_systems((step, step::resume, deliver::deliver).chain().in_set(Phase::Deliver));
         }
     }
-    tick.add_systems((choose::choose.in_set(Phase::Choose), score::score.in_set(Phase::Score)));
+    let choose = (begin::begin, choose::choose).chain().in_set(Phase::Choose);
+    tick.add_systems((choose, score::score.in_set(Phase::Score)));
     tick
 }

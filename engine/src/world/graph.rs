@@ -1,6 +1,7 @@
 //! The team as entities: nodes, policies, and edges between them. petgraph describes, entities execute.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use bevy_ecs::prelude::*;
 use marft_topologies::Team;
@@ -21,7 +22,7 @@ pub(super) struct Graph {
 #[derive(Debug, Clone)]
 pub(super) struct NodeRule {
     /// Its label.
-    pub(super) label: String,
+    pub(super) label: Arc<str>,
     /// Number of its label, from 0.
     pub(super) label_id: usize,
     /// For agents: who answers.
@@ -72,7 +73,7 @@ fn rules(team: &Team, tools: &Tools) -> Vec<NodeRule> {
             let agent = node.agent();
             let calls = agent.filter(|agent| agent.max_tool_calls > 0 && !agent.tools.is_empty());
             NodeRule {
-                label: node.label.clone(),
+                label: node.label.as_str().into(),
                 label_id: *labels.entry(&node.label).or_insert(next),
                 policy: agent.map(|agent| agent.policy.index()),
                 trainable: agent.is_some_and(|agent| agent.trainable),

@@ -27,6 +27,12 @@ pub struct Opening {
 }
 
 impl Opening {
+    /// Its environment, and the rest.
+    pub(super) fn apart(self) -> (Beginning, Box<dyn Environment>) {
+        let Self { task, environment, seed, step, sample, temperature, fork } = self;
+        (Beginning { task, seed, step, sample, temperature, fork }, environment)
+    }
+
     /// The first sample of a task in step 0, live from its first turn, each agent at its own temperature.
     pub fn new(task: Arc<Task>, environment: Box<dyn Environment>, seed: Seed) -> Self {
         Self { task, environment, seed, step: 0, sample: 0, temperature: None, fork: None }

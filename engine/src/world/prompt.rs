@@ -51,7 +51,7 @@ pub(super) fn question<'a>(
     turn.asked = true;
     let question = Question {
         ticket,
-        agent: rule.label.clone(),
+        agent: Arc::clone(&rule.label),
         prompt,
         sampling,
         seed: act::seed(play.seed, turn),

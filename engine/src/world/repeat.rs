@@ -28,7 +28,7 @@ fn find(fork: &Fork, play: &mut Play, turn: &mut Turn, rules: &Rules) -> Option<
         let place = *turn.place.get_or_insert_with(|| play.draft.begin(&turn.turn, rule));
         return Some(repeat(&fork.record, rank, play, turn, place, rule.keeps));
     }
-    let (_, instead) = fork.instead.iter().find(|(label, _)| *label == rule.label)?;
+    let (_, instead) = fork.instead.iter().find(|(label, _)| **label == *rule.label)?;
     let place = *turn.place.get_or_insert_with(|| play.draft.begin(&turn.turn, rule));
     turn.source = Source::Instead;
     let text = instead.text(play.draft.turns[place].earlier as usize).to_owned();

@@ -5,7 +5,7 @@
 //! turn moves its entity between archetypes each time, which costs more than everything else a turn does.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use marft_topologies::turns::Plan;
 
 use super::graph::NodeRule;
 use super::memory::{Shelf, Writes};
+use super::opening::Opening;
 use crate::episode::{EpisodeRecord, FaultKind};
 use crate::io::Io;
 use crate::reward::Composite;
@@ -75,6 +76,12 @@ pub(super) struct Answers {
     /// An answer that was waited for between two ticks.
     pub(super) woken_by: Option<Answer>,
 }
+
+/// Openings whose episodes have not begun, the first opened first, each with what outlives episodes as it was then. An
+/// episode begins when the schedule has a place for it, so that all it touches is still in the processor's caches when it goes
+/// on.
+#[derive(Resource, Default)]
+pub(super) struct Opened(pub(super) VecDeque<(Opening, Arc<Shelf>)>);
 
 /// Episodes in which something happened: their readiness rule must be asked again. The last one is the first to be asked,
 /// so that an episode goes on while it is still in the processor's caches.

@@ -1,6 +1,7 @@
 //! Score: judges episodes that ended, writes their records, and takes them out of the world.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bevy_ecs::prelude::*;
 use marft_topologies::Team;
@@ -71,9 +72,9 @@ fn close(play: &mut Play, rules: &Rules, judge: &Composite) -> EpisodeRecord {
             .ok()
     };
     let end = match play.turns.ended() {
-        Some(_) if play.truncated => "truncated".to_owned(),
+        Some(_) if play.truncated => "truncated".into(),
         Some(reason) => reason_name(reason),
-        None => "open".to_owned(),
+        None => "open".into(),
     };
     let (step, task, sample) = (play.step, play.task.id.clone(), play.sample);
     let id = match &play.fork {
@@ -93,12 +94,12 @@ fn close(play: &mut Play, rules: &Rules, judge: &Composite) -> EpisodeRecord {
         reward,
         faults,
         end,
-        dependencies: dependencies(&transcript, team),
+        dependencies: dependencies(&transcript, rules),
         seconds: play.started.elapsed().as_secs_f64(),
     }
 }
 
-fn reason_name(reason: &EndReason) -> String {
+fn reason_name(reason: &EndReason) -> Cow<'static, str> {
     let name = match reason {
         EndReason::Rounds => "rounds",
         EndReason::Until => "until",
@@ -106,30 +107,30 @@ fn reason_name(reason: &EndReason) -> String {
         EndReason::Cancelled => "cancelled",
         other => {
             let value = serde_json::to_value(other).unwrap_or_default();
-            return value.get("reason").and_then(|name| name.as_str()).unwrap_or("ended").to_owned();
+            return value.get("reason").and_then(|name| name.as_str()).unwrap_or("ended").to_owned().into();
         }
     };
-    name.to_owned()
+    name.into()
 }
 
 /// D as the episode used it.
-fn dependencies(transcript: &[std::sync::Arc<Message>], team: &Team) -> Vec<(String, String)> {
+fn dependencies(transcript: &[Arc<Message>], rules: &Rules) -> Vec<(Arc<str>, Arc<str>)> {
     let heard =
         transcript.iter().flat_map(|message| message.heard.iter().map(|heard| (heard.message.node, message.node)));
     let mut pairs: Vec<_> = heard.collect();
     pairs.sort_unstable();
     pairs.dedup();
-    let label = |node| team.node(node).label.as_str();
+    let label = |node| Arc::clone(&rules.node(node).label);
     let mut pairs: Vec<_> = pairs.into_iter().map(|(from, to)| (label(from), label(to))).collect();
     pairs.sort_unstable();
     pairs.dedup();
-    pairs.into_iter().map(|(from, to)| (from.to_owned(), to.to_owned())).collect()
+    pairs
 }
 
 fn streams(
     play: &Play,
     turns: &[TurnRecord],
-    transcript: &[std::sync::Arc<Message>],
+    transcript: &[Arc<Message>],
     team: &Team,
     judge: &Composite,
 ) -> Result<RewardStreams, RewardFault> {
@@ -163,7 +164,7 @@ fn streams(
         match (score.attach, agent) {
             (Attach::Agent, Some(agent)) => streams.agent.push((agent, score.weighted)),
             (Attach::Turn, Some(agent)) => {
-                if let Some(last) = turns.iter().rposition(|turn| turn.agent == agent) {
+                if let Some(last) = turns.iter().rposition(|turn| *turn.agent == *agent) {
                     streams.turn.push((last, score.weighted));
                 }
             }

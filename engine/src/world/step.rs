@@ -86,7 +86,7 @@ pub(super) fn resume(
                     Shown::Step(_) => Err(EnvironmentFault("it stepped before it was reset".to_owned())),
                 });
                 let fresh = Fresh { beginning: *beginning, environment, scene };
-                let play = begin::play(fresh, &rules, &library);
+                let play = begin::play(fresh, &rules, &library.0);
                 let opened = commands.spawn_empty().id();
                 let mut episode = Episode::from(play);
                 go_on(opened, &mut episode, &mut queues);

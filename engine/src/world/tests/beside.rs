@@ -82,12 +82,12 @@ struct Hesitant(Arc<AtomicU32>);
 
 impl Voice for Hesitant {
     fn ask(&self, question: Question, answers: &Sender<Answer>) -> Taken {
-        let outcome = match question.agent.as_str() {
+        let outcome = match &*question.agent {
             "broken" => Err(VoiceFault { message: "down".to_owned(), transient: false }),
             _ => Ok(Words::default()),
         };
         let answer = Answer { ticket: question.ticket, outcome };
-        if question.agent == "broken" {
+        if *question.agent == *"broken" {
             return Taken::Now(answer);
         }
         let (withdrawn, answers) = (Arc::clone(&self.0), answers.clone());
@@ -170,7 +170,7 @@ fn a_horizon_cuts_an_episode_off_and_says_so() {
     let openings = (0..4).map(|number| Opening { environment: Box::new(Horizon::default()), ..asked(number, "q") });
     let records = play(world(ONE, letters(None, |question, _| format!("yes{}", question.turn))), openings);
     for record in &records {
-        assert_eq!((record.end.as_str(), record.turns.len(), record.is_sound()), ("truncated", 2, true));
+        assert_eq!((&*record.end, record.turns.len(), record.is_sound()), ("truncated", 2, true));
         assert_eq!(record.reward.as_ref().unwrap().team, [0.5, 0.5]);
         assert!(text_of(&record.segments[0].ids).contains("step 1: you said yes0"), "feedback reaches the next step");
     }

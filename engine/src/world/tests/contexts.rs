@@ -33,7 +33,7 @@ fn a_context_that_grows_is_one_segment() {
 #[test]
 fn refusing_is_a_fault_of_its_own_kind() {
     let record = talk(LongContext::Refuse, Some(100));
-    assert_eq!((record.end.as_str(), record.reward.is_none()), ("fault", true));
+    assert_eq!((&*record.end, record.reward.is_none()), ("fault", true));
     assert_eq!((record.faults[0].kind.as_str(), record.faults[0].recovered), ("context", false));
     assert!(record.faults[0].message.contains("tokens"), "{}", record.faults[0].message);
 }

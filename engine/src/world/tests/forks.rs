@@ -26,8 +26,8 @@ sees = ["task", "asker"]
 /// The keeper says yes where the asker said something.
 fn voice(log: Arc<Mutex<Vec<String>>>) -> impl Voice {
     letters(None, move |question, shown| {
-        log.lock().unwrap().push(question.agent.clone());
-        let asks = question.agent == "asker";
+        log.lock().unwrap().push(question.agent.to_string());
+        let asks = *question.agent == *"asker";
         let heard = shown.rsplit("[user]").next().is_some_and(|last| last.contains("which"));
         if asks {
             format!("which? {}", question.seed.draw(0) % 1000)

@@ -168,8 +168,8 @@ fn each_agent_sees_its_own_observation_and_what_it_depends_on() {
     for record in &records {
         record.validate().unwrap();
         assert_eq!(record.reward.as_ref().unwrap().total, 1.0);
-        assert_eq!(record.turns.iter().map(|turn| turn.agent.as_str()).collect::<Vec<_>>(), ["asker", "keeper"]);
-        assert_eq!(record.dependencies, [("asker".to_owned(), "keeper".to_owned())]);
+        assert_eq!(record.turns.iter().map(|turn| &*turn.agent).collect::<Vec<_>>(), ["asker", "keeper"]);
+        assert_eq!(record.dependencies, [("asker".into(), "keeper".into())]);
     }
     assert_eq!(engine.dependencies(), [("asker".to_owned(), "keeper".to_owned(), 20)]);
     assert_eq!(engine.progress(), Progress { open: 0, waiting: 0, turns: 40, tokens: 0 });
@@ -187,7 +187,7 @@ fn a_fault_is_no_reward_and_harms_no_other_episode() {
     let records = run(&mut engine, 6);
     for record in &records {
         if record.task == "3" {
-            assert_eq!((record.reward.is_none(), record.end.as_str()), (true, "fault"));
+            assert_eq!((record.reward.is_none(), &*record.end), (true, "fault"));
             assert_eq!(record.faults[0].message, "down");
             assert!(!record.is_sound());
         } else {

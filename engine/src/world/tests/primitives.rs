@@ -10,7 +10,7 @@ use crate::tool::{ToolLimits, Tools};
 /// Says what the team wants to hear: fields in every form the catalogue reads.
 fn obliging(question: &Question, shown: &str) -> String {
     let n = question.seed.draw(0) % 3;
-    match question.agent.as_str() {
+    match &*question.agent {
         "breeder" => {
             let agents: Vec<_> =
                 (0..=n + 1).map(|at| json!({"role": format!("expert {at}"), "temperature": 0.5})).collect();
@@ -24,7 +24,7 @@ fn obliging(question: &Question, shown: &str) -> String {
 }
 
 fn speakers(record: &EpisodeRecord) -> Vec<&str> {
-    record.turns.iter().map(|turn| turn.agent.as_str()).collect()
+    record.turns.iter().map(|turn| &*turn.agent).collect()
 }
 
 #[test]
@@ -96,7 +96,7 @@ map = { over = "splitter.parts", max = 3 }
     assert_eq!(speakers(&records[0]), ["splitter", "worker", "worker", "worker"]);
     let shown: Vec<_> = records[0].segments.iter().map(|segment| text_of(&segment.ids)).collect();
     assert!(shown[1].contains("one") && shown[2].contains("two") && shown[3].contains("three"), "{shown:?}");
-    assert_eq!(records[0].dependencies, [("splitter".to_owned(), "worker".to_owned())]);
+    assert_eq!(records[0].dependencies, [("splitter".into(), "worker".into())]);
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn spawned_agents_come_and_go_with_the_round() {
     for record in &records {
         for round in 0..2 {
             let of_round =
-                |agent: &str| record.turns.iter().filter(|turn| turn.round == round && turn.agent == agent).count();
+                |agent: &str| record.turns.iter().filter(|turn| turn.round == round && *turn.agent == *agent).count();
             assert_eq!(of_round("breeder"), 1);
             counts.insert(of_round("expert"));
         }
@@ -133,7 +133,7 @@ struct Together(usize, std::sync::Mutex<Vec<(Answer, Sender<Answer>)>>);
 
 impl Voice for Together {
     fn ask(&self, question: Question, answers: &Sender<Answer>) -> Taken {
-        let words = Words { text: question.agent, ..Words::default() };
+        let words = Words { text: question.agent.to_string(), ..Words::default() };
         let mut asked = self.1.lock().unwrap();
         asked.push((Answer { ticket: question.ticket, outcome: Ok(words) }, answers.clone()));
         if asked.len() == self.0 {

@@ -74,7 +74,7 @@ fn a_server_that_dies_costs_the_episodes_it_owes() {
     let sound = records.iter().filter(|record| record.is_sound()).count();
     assert_eq!((records.len(), sound), (30, 10));
     let lost = records.iter().find(|record| !record.is_sound()).unwrap();
-    assert_eq!((lost.end.as_str(), lost.faults[0].kind.as_str()), ("fault", "policy"));
+    assert_eq!((&*lost.end, lost.faults[0].kind.as_str()), ("fault", "policy"));
     assert!(lost.faults[0].message.contains("500"), "{}", lost.faults[0].message);
     drop(io);
     let (voice, _) = {

@@ -67,7 +67,7 @@ fn a_tool_that_breaks_is_a_fault_and_is_tried_again_where_that_may_help() {
         engine.run().unwrap();
         let record = engine.take_closed().remove(0);
         assert_eq!(calls.load(Ordering::Relaxed), calls_expected);
-        assert_eq!((record.end.as_str(), record.reward.is_none()), ("fault", true));
+        assert_eq!((&*record.end, record.reward.is_none()), ("fault", true));
         assert!(record.faults.iter().all(|fault| fault.kind == "tool"));
         let counted = engine.faults()[&FaultKind::Tool];
         assert_eq!((counted.mended, counted.lost), (calls_expected as u64 - 1, 1), "counted apart");
@@ -114,13 +114,13 @@ fn a_tool_or_a_turn_that_takes_too_long_is_given_up() {
     let tools = search(limits, waits.clone());
     let voice = || letters(None, |_, _| "yes".to_owned());
     let record = play(EngineConfig { tools, ..world(LOOKUP, voice()) }, [asked(1, "q")]).remove(0);
-    assert_eq!((record.faults[0].kind.as_str(), record.end.as_str()), ("tool", "fault"));
+    assert_eq!((record.faults[0].kind.as_str(), &*record.end), ("tool", "fault"));
     assert!(record.faults[0].message.contains("no result within"), "{}", record.faults[0].message);
 
     let tools = search(ToolLimits::default(), waits);
     let patience = Some(Duration::from_millis(20));
     let record = play(EngineConfig { patience, tools, ..world(LOOKUP, voice()) }, [asked(1, "q")]).remove(0);
-    assert_eq!((record.faults[0].kind.as_str(), record.end.as_str()), ("deadline", "fault"));
+    assert_eq!((record.faults[0].kind.as_str(), &*record.end), ("deadline", "fault"));
     held.lock().unwrap().take();
 }
 
