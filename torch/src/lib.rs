@@ -23,6 +23,7 @@ pub mod fused_loss;
 pub mod gradients;
 pub mod lanes;
 pub mod lora_linear;
+pub mod memory;
 pub mod packed_attention;
 pub mod packed_linear;
 pub mod paged_attention;

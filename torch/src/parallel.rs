@@ -55,6 +55,28 @@ pub fn each_run<T: Send, R: Send + Sync>(
     })
 }
 
+/// A new column of `value`, cut and worked on like [`each_run`]. Whoever works on a run fills it first, so that it is still
+/// near.
+pub fn new_column<T: Copy + Send + Sync, R: Send + Sync>(
+    ends: &[usize],
+    value: T,
+    work: impl Fn(usize, Range<usize>, &mut [T]) -> R + Sync,
+) -> Result<(Vec<T>, Vec<R>)> {
+    let length = ends.last().copied().unwrap_or(0);
+    let mut column = Vec::with_capacity(length);
+    let results = each_run(ends, &mut column.spare_capacity_mut()[..length], |index, range, part| {
+        for element in &mut *part {
+            element.write(value);
+        }
+        // SAFETY: every element of the part has just been written.
+        work(index, range, unsafe { &mut *(&raw mut *part as *mut [T]) })
+    })?;
+    // SAFETY: the runs cover the column up to `length`, which it has room for, and every run was filled: a run that
+    // panicked has ended this function.
+    unsafe { column.set_len(length) };
+    Ok((column, results))
+}
+
 struct Jobs<'a> {
     work: &'a (dyn Fn(usize) + Sync),
     panic: Mutex<Option<Box<dyn Any + Send>>>,
@@ -105,6 +127,9 @@ mod tests {
         });
         assert_eq!(ranges.unwrap(), [0..2, 2..2, 2..5]);
         assert_eq!(column, [0, 0, 2, 2, 2]);
+        let (new, _) = new_column(&[2, 3], 7, |index, _, part: &mut [i32]| part[0] = index as i32).unwrap();
+        assert_eq!(new, [0, 7, 1]);
+        assert!(new_column(&[2, 1], 7, |_, _, _| ()).is_err(), "a column of runs that go back");
         assert!(each_run(&[1], &mut column, |_, _, _| ()).is_err(), "runs that end too early");
         assert!(each_run(&[3, 1, 5], &mut column, |_, _, _| ()).is_err(), "runs that go back");
     }

@@ -50,6 +50,7 @@
 //! # Ok::<(), marft_algorithms::Error>(())
 //! ```
 
+use marft_torch::memory::defaults;
 use serde::{Deserialize, Serialize};
 
 use super::group::{check_finite, check_setting};
@@ -116,7 +117,7 @@ pub fn gae<F: Real>(chain: &Chain<F>, config: &GaeConfig) -> Result<Gae<F>> {
     Ok(out)
 }
 
-/// The same into the buffers of an earlier batch. For long chains, fresh memory costs more than the scan itself.
+/// The same into the buffers of an earlier batch of the same length, which saves the system handing over fresh memory.
 ///
 /// After a refusal the contents of `out` mean nothing.
 pub fn gae_into<F: Real>(chain: &Chain<F>, config: &GaeConfig, out: &mut Gae<F>) -> Result<()> {
@@ -141,9 +142,11 @@ pub(super) fn scan<F: Real>(chain: &Chain<F>, value: &[F], config: &GaeConfig, o
     let carry = [g.token * l.token, g.agent * l.agent, g.step * l.step, 0.0, 0.0];
 
     let n = chain.len();
+    // Every element is written below: what earlier batches left needs no clearing.
     for numbers in [&mut out.advantage, &mut out.returns] {
-        numbers.clear();
-        numbers.resize(n, F::default());
+        if numbers.len() != n {
+            *numbers = defaults(n);
+        }
     }
     // Equal lengths that the compiler can see: no bounds are checked in the loop.
     let (reward, in_loss) = (&chain.reward()[..n], &chain.in_loss()[..n]);
@@ -165,6 +168,7 @@ pub(super) fn scan<F: Real>(chain: &Chain<F>, value: &[F], config: &GaeConfig, o
         if !in_loss[i] {
             skipped_reward += reward[i].wide();
             skipped_border = skipped_border.max(boundary[i]);
+            (advantage[i], returns[i]) = (F::default(), F::default());
             continue;
         }
         let border = boundary[i].max(skipped_border) as usize;

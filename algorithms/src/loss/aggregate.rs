@@ -37,6 +37,7 @@
 //! assert_eq!(Aggregation::SeqMeanTokenMean.weight(totals, 2), 1.0 / 4.0);
 //! ```
 
+use marft_torch::lanes::{self, Kernel};
 use serde::Deserialize;
 
 use super::error::{LossError, positive};
@@ -85,8 +86,24 @@ impl Totals {
 
 /// How many entries are true.
 pub(crate) fn count_kept(in_loss: &[bool]) -> usize {
-    // Sums of bytes vectorise; 255 of them fit a byte.
-    in_loss.chunks(255).map(|chunk| usize::from(chunk.iter().map(|&keep| u8::from(keep)).sum::<u8>())).sum()
+    lanes::dispatch(CountKept(in_loss))
+}
+
+struct CountKept<'a>(&'a [bool]);
+
+impl Kernel for CountKept<'_> {
+    type Output = usize;
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "what a kernel calls is compiled with it")]
+    fn run<const LANES: usize, const FUSED: bool>(self) -> usize {
+        // Sums of bytes vectorise; 192 of them fit a byte, and are whole registers of every width.
+        let sum = |bytes: &[bool]| usize::from(bytes.iter().map(|&keep| u8::from(keep)).sum::<u8>());
+        let (whole, rest) = self.0.as_chunks::<192>();
+        let (parts, tail) = rest.as_chunks::<16>();
+        let whole: usize = whole.iter().map(|chunk| sum(chunk)).sum();
+        whole + parts.iter().map(|chunk| sum(chunk)).sum::<usize>() + sum(tail)
+    }
 }
 
 impl Aggregation {

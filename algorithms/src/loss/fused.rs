@@ -2,8 +2,8 @@
 //!
 //! A chain of tensor operations would read and write a million tokens a dozen times; this reads each column once. The
 //! compiler vectorises the body of an [`Objective`] over `LANES` tokens, with all sums in registers; they run in the float
-//! of the columns inside a block and in f64 across blocks. A NaN or infinity costs two operations to notice (each input
-//! times zero is summed) and is looked for only when it was.
+//! of the columns inside a block and in f64 across blocks. A NaN or infinity costs two operations to notice (inputs
+//! less themselves are summed) and is looked for only when it was.
 
 #![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
 #![expect(clippy::needless_range_loop, reason = "columns walked by index keep their sums in registers")]
@@ -151,7 +151,7 @@ fn registers<F: Lane, W: Formula<F, K>, const K: usize, const LANES: usize, cons
                 (token_loss, slope) = (token_loss + term.loss, slope + term.grad);
                 apart[i] += term.stats[0];
             }
-            poison[i] = witness.times_plus::<FUSED>(<F as Lane>::ZERO, poison[i]);
+            poison[i] += witness - witness;
             let weight = weight[j][i].kept(keep);
             loss[i] = token_loss.times_plus::<FUSED>(weight, loss[i]);
             gradient[j][i] = slope * weight;
@@ -297,6 +297,9 @@ impl<F: Lane, P: Pairwise<F>> Kernel for PairSum<'_, F, P> {
         let (right, right_tail) = self.right.as_chunks::<LANES>();
         let (in_loss, mask_tail) = self.in_loss.as_chunks::<LANES>();
         let whole = pairs::<F, P, LANES, FUSED>(self.pairwise, left, right, in_loss);
+        if left_tail.is_empty() {
+            return whole;
+        }
         let tail = [pad(left_tail)];
         whole + pairs::<F, P, LANES, FUSED>(self.pairwise, &tail, &[pad(right_tail)], &[pad(mask_tail)])
     }
@@ -325,7 +328,7 @@ fn pairs<F: Lane, P: Pairwise<F>, const LANES: usize, const FUSED: bool>(
 /// the first token of the columns.
 #[cold]
 pub(crate) fn first_offender<F: Lane>(columns: Columns<'_, F>, names: Names, first: usize) -> LossError {
-    let Columns { new, old, target, other, weight: _, factor, in_loss } = columns;
+    let Columns { new, old, target, other, factor, in_loss, .. } = columns;
     for index in (0..new.len()).filter(|&index| in_loss[index]) {
         let columns = [new, old, target, other, factor.unwrap_or(new)];
         for (what, column) in names.into_iter().zip(columns) {

@@ -35,15 +35,15 @@ pub(crate) fn one_column<F: Lane, O: Objective<F, 1>>(
     aggregation.check()?;
     let totals = totals.unwrap_or_else(|| Totals::count(in_loss, lengths));
     let spread = Spread::Aggregated(aggregation, totals);
-    spread_column(name, variable, other, in_loss, lengths, objective, spread, None)
+    spread_column(name, variable, other, Some(in_loss), lengths, objective, spread, None)
 }
 
-/// The same with a weight of its own for each token: the spread times a factor.
+/// The same with a weight of its own for each token: the spread times a factor. Without `in_loss` all are in the loss.
 pub(crate) fn spread_column<F: Lane, O: Objective<F, 1>>(
     name: &'static str,
     variable: &Tensor,
     other: Option<(&'static str, &[F])>,
-    in_loss: &[bool],
+    in_loss: Option<&[bool]>,
     lengths: &[usize],
     objective: O,
     spread: Spread,
@@ -61,6 +61,6 @@ pub(crate) fn spread_column<F: Lane, O: Objective<F, 1>>(
         factor,
     };
     let (loss, sums) = pass.run(variable, Alone(objective), ())?;
-    let tokens = count_kept(in_loss);
+    let tokens = in_loss.map_or(variable.numel(), count_kept);
     Ok(ScalarLoss { loss, value: sums.loss, mean: sums.stats[0] / tokens.max(1) as f64, tokens })
 }

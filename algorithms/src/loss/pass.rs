@@ -63,8 +63,8 @@ pub(crate) struct Pass<'a, F> {
     pub target: Option<&'a [F]>,
     /// `[n]` The fourth column of the formula.
     pub other: Option<&'a [F]>,
-    /// `[n]` Whether a token is in the loss.
-    pub in_loss: &'a [bool],
+    /// `[n]` Whether a token is in the loss; absent, all are.
+    pub in_loss: Option<&'a [bool]>,
     /// Tokens per sequence.
     pub lengths: &'a [usize],
     /// What a token counts.
@@ -102,7 +102,7 @@ impl<F: Lane> Pass<'_, F> {
         for (name, column) in [(old, self.old), (target, self.target), (other, self.other), (factor, self.factor)] {
             same_length(name, column.map_or(tokens, <[F]>::len), tokens)?;
         }
-        same_length("in_loss", in_loss.len(), tokens)?;
+        same_length("in_loss", in_loss.map_or(tokens, <[bool]>::len), tokens)?;
         same_length("the sum of lengths", lengths.iter().sum(), tokens)
     }
 
@@ -115,7 +115,14 @@ impl<F: Lane> Pass<'_, F> {
         gradient: &mut [F],
     ) -> Result<Sums<K>, LossError> {
         let whole = span.tokens.clone();
-        let in_loss = &self.in_loss[whole.clone()];
+        let all;
+        let in_loss = match self.in_loss {
+            Some(in_loss) => &in_loss[whole.clone()],
+            None => {
+                all = vec![true; new.len()];
+                &all[..]
+            }
+        };
         let [old, target, other, factor] =
             [self.old, self.target, self.other, self.factor].map(|column| column.map(|column| &column[whole.clone()]));
         let prepared = prepare.sequences(new, old.unwrap_or(new), in_loss, span.lengths);
@@ -171,14 +178,14 @@ fn sequence_weights<F: Lane>(spread: Spread, lengths: &[usize], in_loss: &[bool]
 
 /// A place in a walk over sequences, from which one number of each is spread over its tokens.
 #[derive(Debug, Default)]
-struct Cursor {
+pub(crate) struct Cursor {
     sequence: usize,
     used: usize,
 }
 
 impl Cursor {
     /// Writes the next tokens' numbers.
-    fn fill<F: Lane>(&mut self, lengths: &[usize], numbers: &[F], column: &mut [F]) {
+    pub(crate) fn fill<F: Lane>(&mut self, lengths: &[usize], numbers: &[F], column: &mut [F]) {
         let mut done = 0;
         while done < column.len() {
             let here: Range<usize> = done..(done + lengths[self.sequence] - self.used).min(column.len());

@@ -162,7 +162,7 @@ pub(crate) fn formed_policy_loss<F: Lane, W: Formula<F, K>, P: Prepare<F, K>, co
         old: Some(batch.logp_old),
         target: Some(batch.advantage),
         other,
-        in_loss: batch.in_loss,
+        in_loss: Some(batch.in_loss),
         lengths: batch.lengths,
         spread: Spread::Aggregated(aggregation, batch.totals.unwrap_or(own)),
         factor: batch.weight,

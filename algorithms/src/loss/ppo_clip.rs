@@ -94,13 +94,11 @@ impl Clip {
     #[inline(always)]
     pub(crate) fn surrogate<F: Lane>(self, ratio: F, live: bool, advantage: F) -> Clipped<F> {
         let (floor, ceiling, zero) = (F::narrow(self.floor), F::narrow(self.ceiling), <F as Lane>::ZERO);
-        let clipped = ratio.least(ceiling).most(floor);
-        let cost = -advantage;
-        let (free, bound) = (ratio * cost, clipped * cost);
-        let low = (ratio < floor) & (advantage < zero);
-        let high = (ratio > ceiling) & (advantage > zero);
-        let flows = live & !(low | high);
-        (free.most(bound), if flows { free } else { zero }, low, high)
+        let (good, bad) = (advantage > zero, advantage < zero);
+        // A good action is stopped above, a bad one below.
+        let bound = if good { ratio.least(ceiling) } else { ratio.most(floor) };
+        let (stopped, slope) = (bound != ratio, -(ratio * advantage));
+        (-(bound * advantage), if live & !stopped { slope } else { zero }, bad & stopped, good & stopped)
     }
 }
 

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 /// Tokens worked on at a time: a few columns of this length stay in the second-level cache.
-const SPAN: usize = 32_768;
+const SPAN: usize = 16_384;
 
 /// Whole sequences worked on together.
 #[derive(Debug, Clone)]
@@ -41,9 +41,9 @@ mod tests {
 
     #[test]
     fn spans_cover_every_sequence_once() {
-        let lengths = [10, 40_000, 5, 0, 30_000, 2763, 1];
+        let lengths = [10, 40_000, 5, 0, 13_000, 3379, 1];
         let cut: Vec<_> = spans(&lengths).map(|span| (span.tokens, span.lengths.len())).collect();
-        assert_eq!(cut, [(0..10, 1), (10..40_010, 1), (40_010..72_778, 4), (72_778..72_779, 1)]);
+        assert_eq!(cut, [(0..10, 1), (10..40_010, 1), (40_010..56_394, 4), (56_394..56_395, 1)]);
         assert_eq!(spans(&[]).count(), 0);
         assert_eq!(even_lengths(SPAN + 3), [SPAN, 3]);
         assert!(even_lengths(0).is_empty());

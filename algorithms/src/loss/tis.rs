@@ -37,13 +37,14 @@
 
 #![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
 
-use marft_torch::parallel::each_run;
+use marft_torch::parallel::new_column;
 use serde::Deserialize;
 
 use super::aggregate::count_kept;
 use super::error::{LossError, positive, same_length, within};
 use super::fused::{Alone, BLOCK, Columns, Difference, Names, Objective, Sums, Term, block, first_offender, pair_sum};
 use super::lane::{LOG_RATIO_LIMIT, Lane};
+use super::pass::Cursor;
 use super::policy::ratio;
 use super::spans::{Span, spans};
 
@@ -118,14 +119,14 @@ pub fn tis<F: Lane>(
     let bounds = Bounds { floor: F::narrow(floor), max: F::narrow(max), truncate };
     let spans: Vec<Span<'_>> = spans(lengths).collect();
     let ends: Vec<usize> = spans.iter().map(|span| span.tokens.end).collect();
-    let mut weight = vec![<F as Lane>::ZERO; n];
-    let sums = each_run(&ends, &mut weight, |index, tokens, weight| {
+    let (weight, sums) = new_column(&ends, <F as Lane>::ZERO, |index, tokens, weight| {
         let (trainer, sampler) = (&logp_trainer[tokens.clone()], &logp_sampler[tokens.clone()]);
         let in_loss = &in_loss[tokens];
         Weights { bounds, by_sequence, span: &spans[index], trainer, sampler, in_loss, weight }.run()
-    });
+    })
+    .map_err(LossError::from)?;
     let mut total = Sums::new();
-    for sums in sums.map_err(LossError::from)? {
+    for sums in sums {
         total = total.merge(&sums?);
     }
     let [gap, outside] = total.stats.map(|sum| sum / count_kept(in_loss).max(1) as f64);
@@ -156,20 +157,21 @@ struct ByToken<F>(Bounds<F>);
 impl<F: Lane> Objective<F, 2> for ByToken<F> {
     #[inline(always)]
     fn term<const FUSED: bool>(self, trainer: F, sampler: F, one: F) -> Term<F, 2> {
+        let (d, zero) = (trainer - sampler, <F as Lane>::ZERO);
         let (value, fits) = self.0.apply(ratio::<F, FUSED>(trainer, sampler).parts.exp);
-        BySequence(value, fits).term::<FUSED>(trainer, sampler, one)
+        Term { loss: zero, grad: value, stats: [d.most(-d), if fits { zero } else { one }] }
     }
 }
 
-/// The same where the weight is known.
+/// The same where the weight is known, in the third column.
 #[derive(Clone, Copy)]
-struct BySequence<F>(F, bool);
+struct Given;
 
-impl<F: Lane> Objective<F, 2> for BySequence<F> {
+impl<F: Lane> Objective<F, 2> for Given {
     #[inline(always)]
-    fn term<const FUSED: bool>(self, trainer: F, sampler: F, one: F) -> Term<F, 2> {
+    fn term<const FUSED: bool>(self, trainer: F, sampler: F, weight: F) -> Term<F, 2> {
         let (d, zero) = (trainer - sampler, <F as Lane>::ZERO);
-        Term { loss: zero, grad: self.0, stats: [d.most(-d), if self.1 { zero } else { one }] }
+        Term { loss: zero, grad: weight, stats: [d.most(-d), zero] }
     }
 }
 
@@ -186,38 +188,44 @@ struct Weights<'a, F> {
 
 impl<F: Lane> Weights<'_, F> {
     fn run(self) -> Result<Sums<2>, LossError> {
+        let (numbers, mut sums) = if self.by_sequence { self.sequences() } else { (Vec::new(), Sums::new()) };
         let Self { bounds, by_sequence, span, trainer, sampler, in_loss, weight } = self;
-        let ones = [F::ONE; BLOCK];
-        let (mut sums, mut start) = (Sums::new(), 0);
-        // Tokens are independent of one another where each has its own weight.
-        let whole = [trainer.len()];
-        for &length in if by_sequence { span.lengths } else { &whole } {
-            let end = start + length;
-            let shared = by_sequence.then(|| {
-                let (trainer, sampler) = (&trainer[start..end], &sampler[start..end]);
-                let d = pair_sum(Difference, trainer, sampler, &in_loss[start..end]);
-                let (value, fits) = bounds.apply(F::narrow(d.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()));
-                BySequence(value, fits)
-            });
-            while start < end {
-                let block_end = (start + BLOCK).min(end);
-                let part = start..block_end;
-                let ones = &ones[..part.len()];
-                let (new, old, in_loss) = (&trainer[part.clone()], &sampler[part.clone()], &in_loss[part.clone()]);
-                let columns = Columns { new, old, target: ones, other: ones, weight: ones, factor: None, in_loss };
-                let out = &mut weight[part];
-                let block_sums = match shared {
-                    Some(shared) => block(Alone(shared), columns, out),
-                    None => block(Alone(ByToken(bounds)), columns, out),
-                };
-                let Some(block_sums) = block_sums else {
-                    return Err(first_offender(columns, NAMES, span.tokens.start + start));
-                };
-                sums = sums.merge(&block_sums);
-                start = block_end;
+        let (ones, mut shared) = ([F::ONE; BLOCK], [F::ONE; BLOCK]);
+        let mut cursor = Cursor::default();
+        for start in (0..trainer.len()).step_by(BLOCK) {
+            let part = start..(start + BLOCK).min(trainer.len());
+            let (ones, shared) = (&ones[..part.len()], &mut shared[..part.len()]);
+            let (new, old, in_loss) = (&trainer[part.clone()], &sampler[part.clone()], &in_loss[part.clone()]);
+            let columns = Columns { new, old, target: ones, other: ones, weight: ones, factor: None, in_loss };
+            let out = &mut weight[part];
+            let block_sums = if by_sequence {
+                cursor.fill(span.lengths, &numbers, shared);
+                block(Alone(Given), Columns { target: shared, ..columns }, out)
+            } else {
+                block(Alone(ByToken(bounds)), columns, out)
+            };
+            match block_sums {
+                Some(block_sums) => sums = sums.merge(&block_sums),
+                None => return Err(first_offender(columns, NAMES, span.tokens.start + start)),
             }
         }
         Ok(sums)
+    }
+
+    /// The weight of each sequence, and how many of their tokens it is out of range for.
+    fn sequences(&self) -> (Vec<F>, Sums<2>) {
+        let (mut start, mut sums) = (0, Sums::new());
+        let mut weight = |&length: &usize| {
+            let tokens = start..start + length;
+            start = tokens.end;
+            let in_loss = &self.in_loss[tokens.clone()];
+            let d = pair_sum(Difference, &self.trainer[tokens.clone()], &self.sampler[tokens], in_loss);
+            let (value, fits) = self.bounds.apply(F::narrow(d.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()));
+            sums.stats[1] += if fits { 0.0 } else { count_kept(in_loss) as f64 };
+            value
+        };
+        let weights = self.span.lengths.iter().map(&mut weight).collect();
+        (weights, sums)
     }
 }
 

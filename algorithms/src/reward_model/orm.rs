@@ -32,9 +32,7 @@ use serde::Deserialize;
 use tch::Tensor;
 
 use super::logistic::{CrossEntropy, name_label};
-use crate::loss::{
-    Aggregation, Lane, LossError, ScalarLoss, even_lengths, one_column, same_length, token_count, within,
-};
+use crate::loss::{Lane, LossError, ScalarLoss, Spread, even_lengths, same_length, spread_column, token_count, within};
 use crate::preference::{PairLogps, PreferenceLoss, report};
 
 /// Settings of [`orm_pairwise`].
@@ -51,10 +49,9 @@ pub struct OrmPairwise {
 pub fn orm_pointwise<F: Lane>(score: &Tensor, label: &[F]) -> crate::Result<ScalarLoss> {
     let n = token_count("score", score)?;
     same_length("label", label.len(), n)?;
-    let mask = vec![true; n];
-    let other = Some(("label", label));
-    one_column("score", score, other, &mask, &even_lengths(n), None, Aggregation::TokenMean, CrossEntropy)
-        .map_err(|error| name_label(error, label, &mask).into())
+    let (other, even) = (Some(("label", label)), Spread::Even(1.0 / n.max(1) as f64));
+    spread_column("score", score, other, None, &even_lengths(n), CrossEntropy, even, None)
+        .map_err(|error| name_label(error, label, &vec![true; n]).into())
 }
 
 /// The pairwise loss: scores of the better and the worse answers, and a margin per pair, or none. See the [module

@@ -78,7 +78,7 @@ pub fn sft<F: Lane>(logp: &Tensor, in_loss: &[bool], weights: &SftWeights<'_, F>
     }
     let unit = if total > 0.0 { 1.0 / total } else { 0.0 };
     let lengths = even_lengths(in_loss.len());
-    Ok(spread_column("logp", logp, None, in_loss, &lengths, Likelihood, Spread::Even(unit), weights.token)?)
+    Ok(spread_column("logp", logp, None, Some(in_loss), &lengths, Likelihood, Spread::Even(unit), weights.token)?)
 }
 
 /// Sum of the weights of the tokens in the loss; what [`SftWeights::total`] wants of a whole batch.

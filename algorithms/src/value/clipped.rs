@@ -213,7 +213,7 @@ fn regress<F: Lane, C: Curve<F>>(
         old: Some(batch.value_old),
         target: Some(batch.returns),
         other: None,
-        in_loss: batch.in_loss,
+        in_loss: Some(batch.in_loss),
         lengths: batch.lengths,
         spread: Spread::Aggregated(config.aggregation, batch.totals.unwrap_or(own)),
         factor: None,
