@@ -9,5 +9,6 @@ mod command_line;
 mod examples;
 mod models;
 mod program;
+mod run_files;
 mod team_files;
 mod training;
