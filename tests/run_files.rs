@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use marft_engine::task::{SplitRule, Splits, Task};
+use serde_json::{Value, json};
 
 use crate::program::marft;
 
@@ -32,6 +33,11 @@ fn dry_run(folder: &Path) -> Vec<String> {
     told.collect()
 }
 
+fn write_lines(path: &Path, rows: impl Iterator<Item = Value>) {
+    let lines: Vec<String> = rows.map(|row| row.to_string()).collect();
+    std::fs::write(path, lines.join("\n")).unwrap();
+}
+
 #[test]
 fn the_relay_is_ready_to_run() {
     assert!(dry_run(&example("relay")).len() >= 3);
@@ -52,15 +58,23 @@ fn the_headlines_are_ready_to_run_once_fetched() {
             std::fs::copy(entry.path(), home.path().join(entry.file_name())).unwrap();
         }
     }
-    let (mut tasks, mut demonstrations) = (vec![], vec![]);
-    for i in 0..40 {
-        let (label, note) = if i % 2 == 0 { ("news", "plain report") } else { ("satire", "made-up joke") };
-        let id = format!("{i:014x}");
-        tasks.push(json!({"id": id, "headline": format!("area man counts to {i}"), "label": label}).to_string());
-        demonstrations.push(json!({"id": id, "says": {"reader": note, "judge": label}}).to_string());
-    }
-    std::fs::write(home.path().join("tasks.jsonl"), tasks.join("\n")).unwrap();
-    // the dry run does not ask which side of the split a demonstration stands on
-    std::fs::write(home.path().join("demonstrations.jsonl"), demonstrations.join("\n")).unwrap();
+    let headline = |i: u32| {
+        let label = if i.is_multiple_of(2) { "news" } else { "satire" };
+        let row = json!({"headline": format!("area man counts to {i}"), "label": label});
+        Task { id: i.to_string(), fields: row.as_object().unwrap().clone() }
+    };
+    let rule = SplitRule::Hash { by: "headline".to_owned(), held_out: 0.2 };
+    let splits = Splits::of((0..40).map(headline).collect(), &rule).unwrap();
+    let shown = splits.train.iter().map(|task| {
+        let said = json!({"reader": "plain report", "judge": task.text("label")});
+        json!({"id": task.id, "says": said})
+    });
+    write_lines(&home.path().join("demonstrations.jsonl"), shown);
+    let tasks = splits.train.iter().chain(&splits.held_out).map(|task| {
+        let mut row = task.fields.clone();
+        row.insert("id".to_owned(), task.id.clone().into());
+        Value::Object(row)
+    });
+    write_lines(&home.path().join("tasks.jsonl"), tasks);
     assert!(dry_run(home.path()).len() >= 2);
 }

@@ -22,7 +22,7 @@ LONGEST = 160
 HELD_OUT = 0.2
 DEMONSTRATIONS = 2048
 # the note a reader might send for each label
-NOTES = {"news": "plain report", "satire": "made-up joke"}
+NOTES = {"news": "real", "satire": "joke"}
 
 
 def fetch() -> str:
