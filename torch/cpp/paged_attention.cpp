@@ -50,55 +50,9 @@ struct Scratch {
 
 typedef void (*Attend)(const Pass&, bool, int64_t, int64_t, int64_t, Scratch&);
 
-#define LANES_INLINE_MEMBER inline __attribute__((always_inline))
-
-#pragma GCC push_options
-#pragma GCC optimize("fp-contract=fast")
-#if defined(__x86_64__)
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")
-#define MARFT_DOT_BF16
-namespace avx512_bf16 {
-#include "lanes.inc"
-#include "paged_attention.inc"
-}  // namespace avx512_bf16
-#undef MARFT_DOT_BF16
-#undef LANES_INLINE
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
-namespace avx512 {
-#include "lanes.inc"
-#include "paged_attention.inc"
-}  // namespace avx512
-#undef LANES_INLINE
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-namespace avx2 {
-#include "lanes.inc"
-#include "paged_attention.inc"
-}  // namespace avx2
-#undef LANES_INLINE
-#pragma GCC pop_options
-#endif
-namespace portable {
-#include "lanes.inc"
-#include "paged_attention.inc"
-}  // namespace portable
-#undef LANES_INLINE
-#pragma GCC pop_options
-
-Attend choose() {
-#if defined(__x86_64__)
-  const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  if (wide && __builtin_cpu_supports("avx512bf16")) return avx512_bf16::attend;
-  if (wide) return avx512::attend;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2::attend;
-#endif
-  return portable::attend;
-}
+#define MARFT_WITH_BF16_DOT
+#define MARFT_KERNEL "paged_attention.inc"
+#include "instruction_sets.inc"
 
 // Copies a key and a value [dim] of one head into their slot of its block.
 template <class T>
@@ -194,7 +148,7 @@ int marft_paged_attention(Handle q, Handle k, Handle v, Handle key_cache, Handle
       else write_rows<float>(pass, *k, *v, starts[begin], starts[end]);
     });
 
-    static const Attend attend = choose();
+    static const Attend attend = MARFT_CHOOSE(attend);
     const int64_t group = heads / kv_heads;
     const int64_t tile = std::max<int64_t>(1, TILE_QUERIES / group), tiles = (rows + tile - 1) / tile;
     const int64_t count = tile * group;

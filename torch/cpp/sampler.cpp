@@ -129,42 +129,8 @@ void draw_truncated(const Wish& wish, float whole, int64_t n, Candidates* candid
 
 typedef void (*DrawRow)(const void*, int64_t, const Wish&, Candidates*, float*, Draw*);
 
-#pragma GCC push_options
-#pragma GCC optimize("fp-contract=fast")
-#if defined(__x86_64__)
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
-namespace avx512 {
-#include "lanes.inc"
-#include "sampler.inc"
-}  // namespace avx512
-#undef LANES_INLINE
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-namespace avx2 {
-#include "lanes.inc"
-#include "sampler.inc"
-}  // namespace avx2
-#undef LANES_INLINE
-#pragma GCC pop_options
-#endif
-namespace portable {
-#include "lanes.inc"
-#include "sampler.inc"
-}  // namespace portable
-#undef LANES_INLINE
-#pragma GCC pop_options
-
-DrawRow choose(bool narrow) {
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl"))
-    return narrow ? avx512::draw_bf16 : avx512::draw_f32;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return narrow ? avx2::draw_bf16 : avx2::draw_f32;
-#endif
-  return narrow ? portable::draw_bf16 : portable::draw_f32;
-}
+#define MARFT_KERNEL "sampler.inc"
+#include "instruction_sets.inc"
 
 }  // namespace
 
@@ -203,7 +169,7 @@ int marft_draw(Handle logits, const MarftDrawRequest* requests, size_t count, co
 
     const char* base = static_cast<const char*>(logits->const_data_ptr());
     const int64_t stride = logits->stride(0) * logits->element_size();
-    static const DrawRow choices[2] = {choose(false), choose(true)};
+    static const DrawRow choices[2] = {MARFT_CHOOSE(draw_f32), MARFT_CHOOSE(draw_bf16)};
     const DrawRow draw_row = choices[kind == at::kBFloat16];
     at::parallel_for(0, static_cast<int64_t>(count), 1, [&](int64_t begin, int64_t end) {
       std::vector<float> scratch((n + PART - 1) / PART + n);

@@ -33,44 +33,9 @@ struct Tile {
 
 typedef void (*Add)(const Segment&, bool, const void*, int64_t, void*, int64_t, int64_t, int64_t, float*);
 
-#pragma GCC push_options
-#pragma GCC optimize("fp-contract=fast")
-#if defined(__x86_64__)
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")
-#define MARFT_DOT_BF16
-namespace avx512_bf16 {
-#include "lanes.inc"
-#include "segment_lora.inc"
-}  // namespace avx512_bf16
-#undef MARFT_DOT_BF16
-#undef LANES_INLINE
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-namespace avx2 {
-#include "lanes.inc"
-#include "segment_lora.inc"
-}  // namespace avx2
-#undef LANES_INLINE
-#pragma GCC pop_options
-#endif
-namespace portable {
-#include "lanes.inc"
-#include "segment_lora.inc"
-}  // namespace portable
-#undef LANES_INLINE
-#pragma GCC pop_options
-
-Add choose() {
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl"))
-    return avx512_bf16::add;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2::add;
-#endif
-  return portable::add;
-}
+#define MARFT_WITH_BF16_DOT
+#define MARFT_KERNEL "segment_lora.inc"
+#include "instruction_sets.inc"
 
 }  // namespace
 
@@ -116,7 +81,7 @@ int marft_segment_lora(Handle out, Handle x, const MarftFactors* factors, size_t
       ranks = std::max(ranks, low);
       for (int64_t r = f.start; r < done; r += TILE) tiles.push_back({&segments.back(), r, std::min(done, r + TILE)});
     }
-    static const Add add = choose();
+    static const Add add = MARFT_CHOOSE(add);
     const bool narrow = kind == at::kBFloat16;
     const void* from = x->const_data_ptr();
     void* to = out->data_ptr();

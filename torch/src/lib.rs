@@ -40,7 +40,7 @@ pub use error::{Error, Result};
 pub use fused_loss::{Float, FusedLoss};
 pub use gradients::{backward_from, clear_gradients};
 pub use lora_linear::{LoraSegment, lora_linear};
-pub use packed_attention::packed_attention;
+pub use packed_attention::{masked_attention, packed_attention, seen_rows};
 pub use packed_linear::PackedWeight;
 pub use paged_attention::{PagedCache, PagedRows};
 pub use runtime::{GradMode, SdpaBackends};

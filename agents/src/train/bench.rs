@@ -1,8 +1,9 @@
 //! A training step against the clock, and against the bound that its own linear layers set.
 //!
 //! The work: sequences of several policies, forward, clipped loss, backward and an update of every policy, cut into passes as
-//! the engine cuts them. The bound: the plain linear layers of the base over the same rows, forward and gradient of the input,
-//! and nothing else: no attention, no norms, no adapters, no loss. Both run in turn in one process.
+//! the engine cuts them. The bound: the plain linear layers of the base over all tokens of all sequences, forward and gradient of
+//! the input, and nothing else: no attention, no norms, no adapters, no loss. Where sequences answer the same prompt, the engine
+//! computes it once, and may pass the bound, which does not. Both run in turn in one process.
 
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,8 @@ pub struct TrainBenchOptions {
     pub policies: usize,
     /// Sequences of one step.
     pub sequences: usize,
+    /// Sequences that answer the same prompt, of the same policy; 1: each has its own.
+    pub group: usize,
     /// Tokens before the first scored one.
     pub prompt_tokens: usize,
     /// Scored tokens.
@@ -107,8 +110,10 @@ fn sequences(options: &TrainBenchOptions, vocab: usize) -> Vec<TrainSequence> {
     let length = options.prompt_tokens + options.new_tokens;
     let id = |sequence: usize, token: usize| (sequence * 7919 + token * token * 31 + token) % vocab;
     let one = |sequence: usize| {
-        let ids = (0..length).map(|token| id(sequence, token) as u32).collect();
-        let policy = PolicyId((sequence % options.policies.max(1)) as u32);
+        let question = sequence / options.group.max(1);
+        let source = |token: usize| if token < options.prompt_tokens { question } else { sequence };
+        let ids = (0..length).map(|token| id(source(token), token) as u32).collect();
+        let policy = PolicyId((question % options.policies.max(1)) as u32);
         TrainSequence::from_token(policy, ids, options.prompt_tokens as u32)
     };
     let mut all: Vec<_> = (0..options.sequences).map(one).collect();
@@ -202,6 +207,7 @@ mod tests {
             placement: Placement::EXACT,
             policies: 2,
             sequences: 5,
+            group: 1,
             prompt_tokens: 4,
             new_tokens: 6,
             batch_tokens: 25,
@@ -214,5 +220,9 @@ mod tests {
         let result = run(&options).unwrap();
         assert!(result.tokens_per_s > 0.0 && result.bound_ratio > 0.0);
         assert_eq!(result.sequence_tokens, 10);
+        let grouped = sequences(&TrainBenchOptions { group: 4, ..options }, 320);
+        assert_eq!(grouped[0].ids[..4], grouped[3].ids[..4]);
+        assert_ne!(grouped[0].ids[4..], grouped[3].ids[4..]);
+        assert_ne!(grouped[3].ids[..4], grouped[4].ids[..4]);
     }
 }

@@ -14,7 +14,7 @@ use super::sequence::TrainSequence;
 /// Most rows of a tree: its attention is quadratic in them, whatever its branches.
 const MOST_ROWS: usize = 384;
 
-/// Fewest rows that adding a sequence to a tree must save: a tree needs a mask, where a plain sequence has a faster kernel.
+/// Fewest rows that adding a sequence to a tree must save: rows of a tree are scored against all before them, ancestors or not.
 const LEAST_SAVED: usize = 8;
 
 /// Rows of one or more sequences.

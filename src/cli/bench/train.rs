@@ -19,6 +19,9 @@ pub(super) struct Args {
     /// Sequences of one step
     #[arg(long, default_value_t = 64)]
     sequences: usize,
+    /// Sequences that answer the same prompt
+    #[arg(long, default_value_t = 1)]
+    group: usize,
     /// Tokens before the trained ones
     #[arg(long, default_value_t = 64)]
     prompt: usize,
@@ -68,6 +71,7 @@ impl Args {
             placement,
             policies,
             sequences: self.sequences,
+            group: self.group,
             prompt_tokens: self.prompt,
             new_tokens: new,
             batch_tokens: self.batch,
@@ -84,6 +88,7 @@ impl Args {
             "dtype": if self.f32 { "f32" } else { "bf16" },
             "threads": marft::torch::runtime::threads(),
             "sequences": self.sequences,
+            "group": self.group,
             "prompt_tokens": self.prompt,
             "batch_tokens": self.batch,
             "checkpointing": self.checkpointing,
