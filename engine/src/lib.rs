@@ -12,6 +12,7 @@ pub mod io;
 pub mod learn;
 pub mod metrics;
 pub mod reward;
+pub mod sandbox;
 pub mod seed;
 pub mod settings;
 pub mod task;

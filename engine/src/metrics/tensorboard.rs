@@ -219,4 +219,33 @@ mod tests {
         assert!(records[2].windows(11).any(|w| w == b"reward/mean"));
         assert!(records[2].ends_with(&0.5_f32.to_le_bytes()));
     }
+
+    /// Needs Python with tensorboard: the interpreter that `MARFT_TEST_PYTHON` names, else `python3`. Where the package is
+    /// missing the test says so and checks nothing.
+    #[test]
+    fn tensorboard_reads_what_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = EventWriter::create(folder.path(), None).unwrap();
+        for (step, value) in [(1, 0.5), (2, -0.25)] {
+            writer.scalar("reward/mean", step, value).unwrap();
+        }
+        writer.text("note", 2, "a *b*").unwrap();
+        writer.histogram("advantage", 2, &[-1.0, -0.9, 1.0, f64::NAN], 2).unwrap();
+        writer.flush().unwrap();
+        let python = std::env::var_os("MARFT_TEST_PYTHON").unwrap_or_else(|| "python3".into());
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/tensorboard_events.py");
+        let ran = match std::process::Command::new(&python).arg(script).arg(folder.path()).output() {
+            Ok(ran) => ran,
+            Err(error) => return eprintln!("skipped: cannot run {}: {error}", python.display()),
+        };
+        let said = String::from_utf8_lossy(&ran.stderr);
+        if ran.status.code() == Some(77) {
+            return eprintln!("skipped: tensorboard is not at hand: {}", said.trim());
+        }
+        assert!(ran.status.success(), "{said}");
+        let read: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+        assert_eq!(read["scalars"], serde_json::json!({"reward/mean": [[1, 0.5], [2, -0.25]]}));
+        assert_eq!(read["texts"], serde_json::json!({"note": [[2, "a *b*"]]}));
+        assert_eq!(read["histograms"], serde_json::json!({"advantage": [[2, 3.0, [2.0, 1.0]]]}));
+    }
 }

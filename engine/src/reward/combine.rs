@@ -122,6 +122,11 @@ impl Composite {
         &self.terms
     }
 
+    /// Whether a term waits on something.
+    pub fn blocking(&self) -> bool {
+        self.terms.iter().any(|spec| spec.term.blocking())
+    }
+
     /// Judges with every term; `evidence` gives what each of them looks at.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! row, a gold number that is no number) is a [`RewardFault`], counted apart and kept out of the loss: reward 0 is only
 //! ever something the reward said.
 
+mod code;
 mod combine;
 mod contains;
 mod exact_match;
@@ -16,6 +17,7 @@ mod numeric;
 mod registry;
 mod token_f1;
 
+pub use code::Code;
 pub use combine::{Attach, Composite, CompositeError, Gate, Tally, TermScore, TermSpec};
 pub use contains::Contains;
 pub use exact_match::ExactMatch;
@@ -65,6 +67,12 @@ pub trait RewardTerm: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// [`RewardFault`] when the term cannot judge. Never use a score of 0 for that.
     fn score(&self, evidence: &Evidence<'_>) -> Result<f64, RewardFault>;
+
+    /// Whether it waits on something: a child process, a server. It then judges on another thread, and holds up no episode
+    /// but its own.
+    fn blocking(&self) -> bool {
+        false
+    }
 }
 
 /// Why a reward could not be given.

@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{
-    Composite, CompositeError, Contains, ExactMatch, Format, LabelSet, LengthShaping, MathsAnswer, Numeric, RewardTerm,
-    TermSpec, TokenF1,
+    Code, Composite, CompositeError, Contains, ExactMatch, Format, LabelSet, LengthShaping, MathsAnswer, Numeric,
+    RewardTerm, TermSpec, TokenF1,
 };
 use crate::settings::{Kind, KindError, RewardSettings};
 
@@ -25,7 +25,7 @@ impl fmt::Debug for RewardRegistry {
 }
 
 impl Default for RewardRegistry {
-    /// `exact`, `contains`, `token_f1`, `format`, `numeric`, `maths`, `label_set` and `length`.
+    /// `exact`, `contains`, `token_f1`, `format`, `numeric`, `maths`, `label_set`, `length` and `code`.
     fn default() -> Self {
         Self { makes: BTreeMap::new() }
             .with("exact", Kind::read::<ExactMatch>)
@@ -36,6 +36,7 @@ impl Default for RewardRegistry {
             .with("maths", Kind::read::<MathsAnswer>)
             .with("label_set", Kind::read::<LabelSet>)
             .with("length", Kind::read::<LengthShaping>)
+            .with("code", Code::of)
     }
 }
 
@@ -155,7 +156,9 @@ mod tests {
             term("length", &json!({"max_tokens": 48, "buffer": 16})),
         ];
         let registry = RewardRegistry::default();
-        assert_eq!(registry.kinds().count(), terms.len());
+        // `code` is made only where programs can be isolated
+        let others = registry.kinds().filter(|kind| *kind != "code");
+        assert_eq!(others.count(), terms.len());
         assert_eq!(registry.composite(&terms).unwrap().terms().len(), terms.len());
     }
 

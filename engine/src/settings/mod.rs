@@ -19,12 +19,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::learn::KlTarget;
 use crate::reward::{Composite, RegistryError};
+use crate::tool::Tools;
 
 pub use kind::{Kind, KindError};
 pub use model::{CriticSettings, DeviceName, Dtype, ModelSettings, Sharing};
 pub use registry::Registry;
 pub use stage::{Rft, Rl, Sft, Stage};
-pub use tasks::{EnvironmentSettings, RewardSettings, TaskSettings, TaskSource};
+pub use tasks::{EnvironmentSettings, RewardSettings, TaskSettings, TaskSource, ToolSettings};
 pub use train::{
     Budget, CheckpointSettings, EarlyStop, EvalSettings, LogSettings, LongContext, RolloutSettings, TrainSettings,
 };
@@ -47,6 +48,9 @@ pub struct RunSettings {
     pub task: TaskSettings,
     /// The reward's terms, in order.
     pub reward: Vec<RewardSettings>,
+    /// What the team may call.
+    #[serde(default)]
+    pub tools: Vec<ToolSettings>,
     /// The algorithm of every agent that learns, by label.
     pub algorithm: BTreeMap<String, Algorithm>,
     /// Agents of which the team file says whether they get all of the team's reward or none of it.
@@ -82,5 +86,20 @@ impl RunSettings {
     /// with settings that were loaded with the same registry.
     pub fn composite(&self, registry: &Registry) -> Result<Composite, RegistryError> {
         registry.rewards.composite(&self.reward)
+    }
+
+    /// The tools of the run.
+    ///
+    /// # Errors
+    /// A kind that is not registered, or settings that it refuses, in words.
+    pub fn toolbox(&self, registry: &Registry) -> Result<Tools, String> {
+        let mut tools = Tools::default();
+        for ToolSettings { name, tool, limits } in &self.tools {
+            let made =
+                registry.tools.make(tool).ok_or_else(|| format!("tool `{name}`: there is no kind `{}`", tool.kind))?;
+            let made = made.map_err(|error| format!("tool `{name}`: {error}"))?;
+            tools.register(name, *limits, made);
+        }
+        Ok(tools)
     }
 }

@@ -1,7 +1,8 @@
-//! What a run file can name: kinds of reward terms and of environments.
+//! What a run file can name: kinds of reward terms, of environments and of tools.
 
 use crate::environment::{Environment, EnvironmentRegistry};
 use crate::reward::{RewardRegistry, RewardTerm};
+use crate::tool::{Tool, ToolRegistry};
 
 use super::{Kind, KindError};
 
@@ -34,6 +35,8 @@ pub struct Registry {
     pub rewards: RewardRegistry,
     /// Environments.
     pub environments: EnvironmentRegistry,
+    /// Tools.
+    pub tools: ToolRegistry,
 }
 
 impl Registry {
@@ -56,6 +59,17 @@ impl Registry {
         make: impl Fn(&Kind) -> Result<E, KindError> + Send + Sync + 'static,
     ) -> Self {
         self.environments = self.environments.with(kind, make);
+        self
+    }
+
+    /// Adds a kind of tool, or replaces the one of this name.
+    #[must_use]
+    pub fn with_tool<T: Tool + 'static>(
+        mut self,
+        kind: impl Into<String>,
+        make: impl Fn(&Kind) -> Result<T, KindError> + Send + Sync + 'static,
+    ) -> Self {
+        self.tools = self.tools.with(kind, make);
         self
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Kind;
 use crate::reward::{Attach, Gate};
 use crate::task::{Curriculum, SplitRule};
+use crate::tool::ToolLimits;
 
 /// Rows and the environment that shows them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,13 +38,25 @@ pub struct TaskSource {
 /// An environment by its kind: `question`, or one that a program registered.
 pub type EnvironmentSettings = Kind;
 
+/// A tool that the team may call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolSettings {
+    /// What the team calls it by.
+    pub name: String,
+    /// What it is: `calculator`, `search`, `program`, or one that a program registered.
+    pub tool: Kind,
+    /// How it may be used.
+    pub limits: ToolLimits,
+}
+
 /// One reward term.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RewardSettings {
     /// The name it is logged under.
     pub name: String,
-    /// What it computes: `exact`, `contains`, `token_f1`, `format`, `numeric`, `maths`, `label_set`, `length`, or one that
+    /// What it computes: `exact`, `contains`, `token_f1`, `format`, `numeric`, `maths`, `label_set`, `length`, `code`, or one that
     /// a program registered.
     pub term: Kind,
     /// Its factor in the sum.

@@ -1,6 +1,10 @@
 //! Tools: what a team may call that is no policy. Each runs beside the engine's thread, under a limit of calls at a time
 //! and a limit of time; what it gives, or why it gives nothing, comes back like any answer.
 
+mod calculator;
+mod program;
+mod registry;
+mod search;
 mod serve;
 
 use std::collections::BTreeMap;
@@ -9,12 +13,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
 use crate::seed::Seed;
 use crate::task::Task;
 
+pub use calculator::Calculator;
+pub use program::Program;
+pub use registry::ToolRegistry;
+pub use search::Search;
 pub(crate) use serve::send;
 
 /// One call of a tool.
@@ -61,7 +70,8 @@ pub trait Tool: Send + Sync + std::fmt::Debug {
 }
 
 /// How a tool may be used.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ToolLimits {
     /// Calls at a time; more of them wait their turn.
     pub concurrency: usize,
@@ -149,6 +159,11 @@ impl Tool for Blocking {
             joined.unwrap_or_else(|error| Err(ToolFault { message: died(&error), transient: false }))
         })
     }
+}
+
+/// An argument that is a text; what to tell the caller where it is none.
+fn argument<'r>(request: &'r ToolRequest, name: &str) -> Result<&'r str, String> {
+    request.arguments.get(name).and_then(Value::as_str).ok_or_else(|| format!("the argument `{name}` is missing"))
 }
 
 fn died(error: &tokio::task::JoinError) -> String {

@@ -18,7 +18,9 @@
 //! | `replay` | one episode of a run once more |
 //! | `replays` | what agents and turns were worth, by episodes rolled out without them |
 //! | `dry_run` | what a run would do |
+//! | `bench` | what all this costs around generation and training |
 
+pub mod bench;
 mod demonstrations;
 mod dry_run;
 mod error;
@@ -177,11 +179,13 @@ fn world(
     voices: Vec<Arc<dyn Voice>>,
 ) -> Result<Engine, TrainerError> {
     let reward = settings.composite(registry).map_err(|error| TrainerError::Setting(error.to_string()))?;
+    let tools = settings.toolbox(registry).map_err(TrainerError::Setting)?;
     let rollout = &settings.rollout;
     let config = EngineConfig {
         retries: rollout.retries,
         queue: QUEUE,
         long_context: rollout.long_context,
+        tools,
         patience: rollout.turn_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
         ..EngineConfig::new(Arc::clone(team), voices, reward)
     };

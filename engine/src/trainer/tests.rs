@@ -1,35 +1,17 @@
 //! Whole runs on a tiny random model: they end, learn, stop, and go on bit for bit.
 
-use std::path::{Path, PathBuf};
-
 use super::*;
 use crate::metrics::Warning;
 use crate::settings::file::load;
 
-const TEAM: &str = include_str!("../../tests/fixtures/pair/team.toml");
+mod baselines;
+#[path = "../../tests/fixtures/pair/home.rs"]
+mod home;
+mod learning;
 
-const RUN: &str = include_str!("../../tests/fixtures/pair/run.toml");
-
-/// A run file beside its team and rows, in a folder of its own.
-struct Home(tempfile::TempDir);
+use home::{Home, RUN, TEAM, contents};
 
 impl Home {
-    fn new() -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| std::fs::write(home.path().join(name), text).unwrap();
-        write("team.toml", TEAM);
-        let rows: Vec<String> = (0..30)
-            .map(|i| serde_json::json!({"id": i.to_string(), "question": format!("q{i}"), "answer": "e"}).to_string())
-            .collect();
-        write("tasks.jsonl", &rows.join("\n"));
-        write("run.toml", RUN);
-        Self(home)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
     fn trainer(&self, set: &[(&str, &str)]) -> Trainer {
         let set: Vec<_> = set.iter().map(|(path, value)| ((*path).to_owned(), (*value).to_owned())).collect();
         let loaded =
@@ -42,24 +24,6 @@ impl Home {
         let end = run.drive(&mut Quiet, &Stop::default()).unwrap();
         (end, run)
     }
-}
-
-/// Every file of a checkpoint but its manifest, by name.
-fn contents(folder: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
-    let mut all = std::collections::BTreeMap::new();
-    let mut open = vec![folder.to_owned()];
-    while let Some(folder_now) = open.pop() {
-        for entry in std::fs::read_dir(folder_now).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                open.push(path);
-            } else if path.file_name().unwrap() != "manifest.json" {
-                let name = path.strip_prefix(folder).unwrap().display().to_string();
-                all.insert(name, std::fs::read(&path).unwrap());
-            }
-        }
-    }
-    all
 }
 
 #[test]
@@ -235,8 +199,7 @@ fn numbers_that_are_not_finite_end_the_run_with_what_helps() {
 #[test]
 fn a_uniform_reward_is_named() {
     let home = Home::new();
-    let without_critic = RUN.replace("[model.critic]\nhidden = [8]\n", "");
-    std::fs::write(home.path("run.toml"), without_critic).unwrap();
+    home.write("run.toml", &RUN.replace("[model.critic]\nhidden = [8]\n", ""));
     let set = [("algorithm.preset", "grpo"), ("reward.0.gold", "question"), ("train.steps", "1")];
     let mut run = Run::open(home.trainer(&set), &home.path("out"), false).unwrap();
     let mut warned = vec![];
@@ -286,4 +249,22 @@ fn agents_that_learn_one_after_the_other_all_learn() {
     let learnt = trainer.step().unwrap().unwrap().learnt.unwrap();
     assert_eq!(learnt.policies.len(), 2);
     assert!(learnt.policies.values().all(|policy| policy.updates == 1 && policy.grad_norm > 0.0), "{learnt:?}");
+}
+
+#[test]
+fn an_agent_of_a_run_calls_the_tool_that_the_run_file_declares() {
+    let home = Home::new();
+    let call = r#"<tool_call>{"name": "calculator", "arguments": {"expression": "6 * 7"}}</tool_call>"#;
+    let replies = serde_json::json!([call, "It is 42."]);
+    let scripted = format!("[policies.first]\nkind = \"scripted\"\nreplies = {replies}\n\n");
+    let team = TEAM.replacen("sampling", "tools = [\"calculator\"]\nsampling", 1) + &scripted;
+    home.write("team.toml", &team);
+    home.write("run.toml", &format!("{RUN}\n[[tools]]\nkind = \"calculator\"\n"));
+    let mut trainer = home.trainer(&[("train.steps", "1")]);
+    let report = trainer.step().unwrap().unwrap();
+    for record in &report.records {
+        assert!(record.is_sound() && record.faults.is_empty(), "{:?}", record.faults);
+        assert_eq!(record.turns[0].text, "It is 42.", "it went on after the result");
+    }
+    assert_eq!(report.learnt.unwrap().policies.len(), 1);
 }

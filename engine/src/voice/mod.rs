@@ -42,7 +42,8 @@ pub struct Question {
     pub seed: Seed,
     /// The episode's task. Voices that stand for a policy must not look at it; demonstrations and scripts may.
     pub task: Arc<Task>,
-    /// How many turns the agent was asked for in this episode before.
+    /// How many turns the agent was asked for in this episode before, and how often it was asked in this one: a turn goes on
+    /// after the results of tools.
     pub turn: usize,
 }
 

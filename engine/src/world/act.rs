@@ -30,15 +30,10 @@ pub(super) fn ask(
     mut episodes: Query<'_, '_, &mut Episode>,
 ) {
     for entity in queue.0.drain(..) {
-        // a turn that is asked again may have been withdrawn meanwhile
-        let Ok(mut turn) = turns.get_mut(entity) else { continue };
-        let Ok(mut episode) = episodes.get_mut(turn.episode) else { continue };
-        let (turn, play) = (&mut *turn, &mut **episode);
-        let ticket = Ticket(entity.to_bits());
-        if let Some(words) = repeat::words(play, turn, &rules) {
-            answered.0.push(Answer { ticket, outcome: Ok(words) });
+        let Some((mut turn, mut episode)) = due(entity, &mut turns, &mut episodes, &rules, &mut answered) else {
             continue;
-        }
+        };
+        let (turn, play, ticket) = (&mut *turn, &mut **episode, Ticket(entity.to_bits()));
         let taken = match prompt::question(play, turn, ticket, &rules, &voices) {
             Ok((voice, question)) => voice.ask(question, &answers.sender),
             Err(trouble) => Taken::Now(Answer { ticket, outcome: Err(refuse(turn, trouble)) }),
@@ -61,14 +56,10 @@ pub(super) fn call(
     mut episodes: Query<'_, '_, &mut Episode>,
 ) -> Result<(), BevyError> {
     for entity in queue.0.drain(..) {
-        let Ok(mut turn) = turns.get_mut(entity) else { continue };
-        let Ok(mut episode) = episodes.get_mut(turn.episode) else { continue };
-        let (turn, play) = (&mut *turn, &mut **episode);
-        let ticket = Ticket(entity.to_bits());
-        if let Some(words) = repeat::words(play, turn, &rules) {
-            answered.0.push(Answer { ticket, outcome: Ok(words) });
+        let Some((mut turn, mut episode)) = due(entity, &mut turns, &mut episodes, &rules, &mut answered) else {
             continue;
-        }
+        };
+        let (turn, play, ticket) = (&mut *turn, &mut **episode, Ticket(entity.to_bits()));
         let taken = match request(play, turn, &rules) {
             Ok(request) => tools.0.start(request, ticket, &beside.0.handle()?, &answers.sender),
             Err(answer) => Taken::Now(Answer { ticket, outcome: answer }),
@@ -76,6 +67,23 @@ pub(super) fn call(
         take(&mut commands, &mut answered, &mut deadlines, &voices, (entity, turn), taken);
     }
     Ok(())
+}
+
+/// A turn that has to be asked, and its episode; `None` where it was withdrawn meanwhile, or repeats what a record says.
+fn due<'q>(
+    entity: Entity,
+    turns: &'q mut Query<'_, '_, &mut Turn>,
+    episodes: &'q mut Query<'_, '_, &mut Episode>,
+    rules: &Rules,
+    answered: &mut Answered,
+) -> Option<(Mut<'q, Turn>, Mut<'q, Episode>)> {
+    let mut turn = turns.get_mut(entity).ok()?;
+    let mut episode = episodes.get_mut(turn.episode).ok()?;
+    if let Some(words) = repeat::words(&mut episode, &mut turn, rules) {
+        answered.0.push(Answer { ticket: Ticket(entity.to_bits()), outcome: Ok(words) });
+        return None;
+    }
+    Some((turn, episode))
 }
 
 /// Keeps an answer, or what withdraws the question.

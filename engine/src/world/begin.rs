@@ -80,6 +80,7 @@ pub(super) fn play(fresh: Fresh, rules: &Rules, shelf: &Arc<Shelf>) -> Play {
         notes: (!team.memories().is_empty()).then(|| Box::new(Notes::new(&rules.plan, Arc::clone(shelf)))),
         paid: vec![],
         truncated: false,
+        tally: None,
         closing: false,
         started: Instant::now(),
         out: vec![],

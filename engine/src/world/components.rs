@@ -18,6 +18,7 @@ use super::opening::Fork;
 use super::resources::Counters;
 use crate::environment::{Environment, EnvironmentFault, Outcome, Scene};
 use crate::episode::FaultKind;
+use crate::reward::{RewardFault, Tally};
 use crate::seed::Seed;
 use crate::task::Task;
 
@@ -63,6 +64,8 @@ pub(super) struct Play {
     /// Rewards the environment paid, per step.
     pub(super) paid: Vec<Vec<(String, f64)>>,
     pub(super) truncated: bool,
+    /// How it was judged, where that took another thread.
+    pub(super) tally: Option<Result<Tally, RewardFault>>,
     /// It is over and waits to be judged.
     pub(super) closing: bool,
     pub(super) started: Instant,
@@ -187,6 +190,8 @@ pub(super) enum Then {
     Begin(Box<super::opening::Beginning>),
     /// The episode goes on.
     GoOn(Entity),
+    /// The episode closes.
+    Close(Entity),
 }
 
 /// What came back.
@@ -200,6 +205,8 @@ pub(super) struct Stepped {
 pub(super) enum Shown {
     Reset(Scene),
     Step(Outcome),
+    /// What it showed at its end was judged.
+    Judged(Result<Tally, RewardFault>),
 }
 
 /// A policy of the team.

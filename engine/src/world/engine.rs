@@ -177,7 +177,7 @@ impl Engine {
         });
         world.insert_resource(Voices { by_policy: voices, retries, patience });
         world.insert_resource(Answers { sender, receiver, woken_by: None });
-        world.insert_resource(Judge(reward));
+        world.insert_resource(Judge(Arc::new(reward)));
         world.insert_resource(Toolbox(tools));
         world.insert_resource(Beside(io));
         world.init_resource::<Opened>();
@@ -361,6 +361,6 @@ fn schedule(order: Order) -> Schedule {
         }
     }
     let choose = (begin::begin, choose::choose).chain().in_set(Phase::Choose);
-    tick.add_systems((choose, score::score.in_set(Phase::Score)));
+    tick.add_systems((choose, score::score.pipe(keep("score")).in_set(Phase::Score)));
     tick
 }

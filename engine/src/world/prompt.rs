@@ -56,7 +56,7 @@ pub(super) fn question<'a>(
         sampling,
         seed: act::seed(play.seed, turn),
         task: Arc::clone(&play.task),
-        turn: play.draft.turns[place].earlier as usize,
+        turn: play.draft.turns[place].earlier as usize + if turn.calls == 0 { 0 } else { turn.answers as usize },
     };
     Ok((voice, question))
 }

@@ -122,7 +122,7 @@ pub(super) struct Ended(pub(super) Vec<Entity>);
 
 /// How episodes are judged.
 #[derive(Resource)]
-pub(super) struct Judge(pub(super) Composite);
+pub(super) struct Judge(pub(super) Arc<Composite>);
 
 /// What outlives episodes: the records of run-scoped memories and variables. Episodes see it as it was when they opened.
 #[derive(Resource)]

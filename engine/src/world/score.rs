@@ -1,17 +1,21 @@
 //! Score: judges episodes that ended, writes their records, and takes them out of the world.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::sync::Arc;
+use std::time::Instant;
 
+use bevy_ecs::error::BevyError;
 use bevy_ecs::prelude::*;
 use marft_topologies::Team;
 use marft_topologies::turns::{EndReason, Message};
 
-use super::components::{Episode, Play};
+use super::components::{Episode, Play, Then, Waiting};
 use super::memory;
-use super::resources::{Closed, Counters, Ended, Judge, Rules};
+use super::resources::{Answers, Beside, Closed, Counters, Deadlines, Ended, Judge, Rules, Voices};
+use super::step::{Errand, send_away};
 use crate::episode::{self, EpisodeRecord, FaultKind, FaultRecord, RewardStreams, TermRecord, TurnRecord};
-use crate::reward::{Attach, Composite, Evidence, RewardFault, TermSpec};
+use crate::reward::{Attach, Composite, Evidence, RewardFault, Tally, TermSpec};
 
 /// Version of the records.
 const FORMAT: u32 = 1;
@@ -20,14 +24,32 @@ pub(super) fn score(
     mut commands: Commands<'_, '_>,
     rules: Res<'_, Rules>,
     judge: Res<'_, Judge>,
+    (voices, answers): (Res<'_, Voices>, Res<'_, Answers>),
+    (mut beside, mut deadlines): (ResMut<'_, Beside>, ResMut<'_, Deadlines>),
     mut ended: ResMut<'_, Ended>,
     mut closed: ResMut<'_, Closed>,
     mut counters: ResMut<'_, Counters>,
     mut episodes: Query<'_, '_, &mut Episode>,
-) {
+) -> Result<(), BevyError> {
+    let blocking = judge.0.blocking();
     for entity in ended.0.drain(..) {
         let Ok(mut episode) = episodes.get_mut(entity) else { continue };
         let play = &mut **episode;
+        if blocking
+            && play.tally.is_none()
+            && !is_broken(play, &play.draft.faults)
+            && let Some(environment) = play.environment.take()
+        {
+            let transcript = play.turns.transcript();
+            let exhibits = exhibits(play, &transcript, rules.team(), &judge.0);
+            let errand = Errand::Judge(Arc::clone(&judge.0), exhibits.into_iter().map(Exhibit::into_owned).collect());
+            let spawned = commands.spawn_empty().id();
+            let then = Then::Close(entity);
+            let judging = send_away(environment, errand, then, spawned, &beside.0.handle()?, &answers.sender);
+            commands.entity(spawned).insert((judging, Waiting(None)));
+            deadlines.0.extend(voices.patience.map(|patience| Reverse((Instant::now() + patience, spawned))));
+            continue;
+        }
         let record = close(play, &rules, &judge.0);
         for fault in &record.faults {
             if let Some(kind) = FaultKind::from_name(&fault.kind) {
@@ -41,6 +63,13 @@ pub(super) fn score(
         counters.open = counters.open.saturating_sub(1);
         commands.entity(entity).despawn();
     }
+    Ok(())
+}
+
+/// Whether no reward can be given.
+fn is_broken(play: &Play, faults: &[FaultRecord]) -> bool {
+    let complete = play.turns.ended().is_some_and(EndReason::is_complete);
+    !complete || faults.iter().any(|fault| !fault.recovered)
 }
 
 fn close(play: &mut Play, rules: &Rules, judge: &Composite) -> EpisodeRecord {
@@ -59,9 +88,7 @@ fn close(play: &mut Play, rules: &Rules, judge: &Composite) -> EpisodeRecord {
             turn
         })
         .collect();
-    let complete = play.turns.ended().is_some_and(EndReason::is_complete);
-    let broken = !complete || faults.iter().any(|fault| !fault.recovered);
-    let reward = if broken {
+    let reward = if is_broken(play, &faults) {
         None
     } else {
         streams(play, &turns, &transcript, team, judge)
@@ -127,15 +154,25 @@ fn dependencies(transcript: &[Arc<Message>], rules: &Rules) -> Vec<(Arc<str>, Ar
     pairs
 }
 
-fn streams(
-    play: &Play,
-    turns: &[TurnRecord],
-    transcript: &[Arc<Message>],
-    team: &Team,
-    judge: &Composite,
-) -> Result<RewardStreams, RewardFault> {
+/// What a term looks at.
+#[derive(Debug)]
+pub(super) struct Exhibit<'a> {
+    answer: Option<Cow<'a, str>>,
+    gold: Vec<String>,
+    tokens: usize,
+}
+
+impl Exhibit<'_> {
+    fn into_owned(self) -> Exhibit<'static> {
+        let Self { answer, gold, tokens } = self;
+        Exhibit { answer: answer.map(|text| Cow::Owned(text.into_owned())), gold, tokens }
+    }
+}
+
+/// What each term looks at.
+fn exhibits<'a>(play: &'a Play, transcript: &'a [Arc<Message>], team: &Team, judge: &Composite) -> Vec<Exhibit<'a>> {
     let output = play.turns.output();
-    let judged = |spec: &TermSpec| -> (Option<Cow<'_, str>>, usize) {
+    let judged = |spec: &TermSpec| -> (Option<Cow<'a, str>>, usize) {
         let (label, field) = match &spec.of {
             None => return (output.map(|message| Cow::Borrowed(&*message.text)), 0),
             Some(of) => of.split_once('.').map_or((of.as_str(), None), |(label, field)| (label, Some(field))),
@@ -147,14 +184,33 @@ fn streams(
         });
         (text, last.map_or(0, |message| message.tokens as usize))
     };
-    let texts: Vec<(Option<Cow<'_, str>>, usize)> = judge.terms().iter().map(judged).collect();
-    let golds: Vec<Vec<String>> = judge.terms().iter().map(|spec| play.task.answers(&spec.gold)).collect();
-    let at = |spec: &TermSpec| judge.terms().iter().position(|other| other.name == spec.name).unwrap_or(0);
-    let tally = judge.score(|spec| {
-        let at = at(spec);
-        Evidence { answer: texts[at].0.as_deref(), gold: &golds[at], tokens: texts[at].1 }
-    })?;
+    let exhibit = |spec: &TermSpec| {
+        let (answer, tokens) = judged(spec);
+        Exhibit { answer, gold: play.task.answers(&spec.gold), tokens }
+    };
+    judge.terms().iter().map(exhibit).collect()
+}
 
+/// Judges.
+pub(super) fn tally(judge: &Composite, exhibits: &[Exhibit<'_>]) -> Result<Tally, RewardFault> {
+    let at = |spec: &TermSpec| judge.terms().iter().position(|other| other.name == spec.name).unwrap_or(0);
+    judge.score(|spec| {
+        let Exhibit { answer, gold, tokens } = &exhibits[at(spec)];
+        Evidence { answer: answer.as_deref(), gold, tokens: *tokens }
+    })
+}
+
+fn streams(
+    play: &mut Play,
+    turns: &[TurnRecord],
+    transcript: &[Arc<Message>],
+    team: &Team,
+    judge: &Composite,
+) -> Result<RewardStreams, RewardFault> {
+    let tally = match play.tally.take() {
+        Some(judged) => judged?,
+        None => tally(judge, &exhibits(play, transcript, team, judge))?,
+    };
     let mut streams = RewardStreams { total: tally.total, ..RewardStreams::default() };
     for (spec, score) in judge.terms().iter().zip(&tally.scores) {
         let term =

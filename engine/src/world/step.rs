@@ -18,8 +18,10 @@ use super::components::{Episode, Play, Shown, Stepped, Stepping, Then, Waiting};
 use super::deliver::{Queues, go_on};
 use super::opening::Beginning;
 use super::resources::{Acted, Answers, Beside, Deadlines, Ended, Library, Returned, Rules, Stirred, Voices};
+use super::score::{Exhibit, tally};
 use crate::environment::{Environment, EnvironmentFault, Outcome, Standing};
 use crate::episode::FaultKind;
+use crate::reward::{Composite, RewardFault};
 use crate::seed::Seed;
 use crate::task::Task;
 use crate::voice::{Answer, Ticket, Words};
@@ -83,7 +85,7 @@ pub(super) fn resume(
             Then::Begin(beginning) => {
                 let scene = outcome.and_then(|shown| match shown {
                     Shown::Reset(scene) => Ok(scene),
-                    Shown::Step(_) => Err(EnvironmentFault("it stepped before it was reset".to_owned())),
+                    _ => Err(EnvironmentFault("it stepped before it was reset".to_owned())),
                 });
                 let fresh = Fresh { beginning: *beginning, environment, scene };
                 let play = begin::play(fresh, &rules, &library.0);
@@ -98,9 +100,20 @@ pub(super) fn resume(
                     play.environment = environment;
                     let outcome = outcome.and_then(|shown| match shown {
                         Shown::Step(outcome) => Ok(outcome),
-                        Shown::Reset(_) => Err(EnvironmentFault("it was reset instead of stepped".to_owned())),
+                        _ => Err(EnvironmentFault("it was reset instead of stepped".to_owned())),
                     });
                     apply(play, of, outcome, rules.team(), &mut queues);
+                }
+            }
+            Then::Close(of) => {
+                if let Ok(mut episode) = episodes.get_mut(of) {
+                    episode.environment = environment;
+                    episode.tally = Some(match outcome {
+                        Ok(Shown::Judged(tally)) => tally,
+                        Ok(_) => Err(RewardFault::Custom("nothing was judged".to_owned())),
+                        Err(fault) => Err(RewardFault::Custom(fault.0)),
+                    });
+                    queues.ended.push(of);
                 }
             }
         }
@@ -112,6 +125,8 @@ pub(super) fn resume(
 pub(super) enum Errand {
     Reset(Arc<Task>, Seed),
     Step(Option<Arc<Message>>),
+    /// It waits while its episode is judged.
+    Judge(Arc<Composite>, Vec<Exhibit<'static>>),
 }
 
 /// Lets an environment work on a thread where it may block.
@@ -129,6 +144,7 @@ pub(super) fn send_away(
         let outcome = match errand {
             Errand::Reset(task, seed) => environment.reset(&task, seed).map(Shown::Reset),
             Errand::Step(output) => environment.step(output.as_deref()).map(Shown::Step),
+            Errand::Judge(judge, exhibits) => Ok(Shown::Judged(tally(&judge, &exhibits))),
         };
         Stepped { environment: Some(environment), outcome }
     };

@@ -89,6 +89,23 @@ at = "agent"
 of = ["asker"]
 "#;
 
+/// A team that calls two tools.
+const CALLING: &str = r#"
+[team]
+name = "calling"
+
+[functions.facts]
+op = "tool"
+tool = "search"
+arguments = { query = "{{ task }}" }
+sees = ["task"]
+
+[agents.solver]
+role = "Solve it."
+sees = ["task", "facts"]
+tools = ["calculator"]
+"#;
+
 /// A team that says what its policies start from, and how one of them learns.
 const POLICIES: &str = r#"
 [team]
@@ -157,6 +174,7 @@ impl Folder {
         folder.write("declared.toml", DECLARED);
         folder.write("policies.toml", POLICIES);
         folder.write("credited.toml", CREDITED);
+        folder.write("calling.toml", CALLING);
         let said = |id: &str, agent: &str| format!("{{\"id\": \"{id}\", \"says\": {{\"{agent}\": \"X0\"}}}}\n");
         folder.write("demonstrations.jsonl", &said("Chad-capital", "keeper"));
         folder.write(

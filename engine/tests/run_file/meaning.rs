@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use marft_algorithms::preset::CreditRule;
 use marft_engine::learn::KlTarget;
@@ -9,6 +10,7 @@ use marft_engine::reward::{Attach, Evidence, RewardFault, RewardTerm};
 use marft_engine::settings::file::load_with;
 use marft_engine::settings::{DeviceName, Kind, Registry, RunSettings, Sharing, Stage};
 use marft_engine::task::SplitRule;
+use marft_engine::tool::{Tool, ToolFuture, ToolRequest};
 use marft_topologies::check::{Code, Problem};
 use serde::Deserialize;
 
@@ -213,6 +215,43 @@ fn a_program_adds_a_reward_of_its_own() {
     assert_eq!(tally.total, 1.0);
     let refused = load_with(&path, &[], &Registry::default()).unwrap_err();
     assert!(refused.problems()[0].message.contains("kind of reward `politeness`"));
+}
+
+#[test]
+fn tools_that_the_team_calls_are_made() {
+    let folder = Folder::new();
+    let text = r#"
+        team = "calling.toml"
+        [task]
+        files = "tasks.jsonl"
+        [[reward]]
+        kind = "exact"
+        [[tools]]
+        kind = "calculator"
+        seconds = 2
+        [[tools]]
+        name = "search"
+        kind = "search"
+        file = "tasks.jsonl"
+        column = "facts"
+    "#;
+    let settings = folder.good(text, &[]).settings;
+    assert_eq!(settings.tools[0].limits.patience, Duration::from_secs(2));
+    let tools = settings.toolbox(&Registry::default()).unwrap();
+    assert!(tools.contains("calculator") && tools.contains("search"));
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Oracle {}
+    impl Tool for Oracle {
+        fn call(&self, _: ToolRequest) -> ToolFuture<'_> {
+            Box::pin(async { Ok("42".to_owned()) })
+        }
+    }
+    let registry = Registry::default().with_tool("oracle", Kind::read::<Oracle>);
+    folder.write("run.toml", &text.replace("kind = \"calculator\"", "name = \"calculator\"\nkind = \"oracle\""));
+    let settings = load_with(&folder.path().join("run.toml"), &[], &registry).unwrap().settings;
+    assert!(settings.toolbox(&registry).is_ok() && settings.toolbox(&Registry::default()).is_err());
 }
 
 #[test]

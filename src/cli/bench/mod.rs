@@ -2,6 +2,7 @@
 
 mod generate;
 mod schedule;
+mod step;
 mod train;
 
 use clap::{Subcommand, ValueEnum};
@@ -19,6 +20,7 @@ pub(super) struct Args {
 enum What {
     Generate(generate::Args),
     Schedule(schedule::Args),
+    Step(step::Args),
     Train(train::Args),
 }
 
@@ -36,6 +38,7 @@ impl Args {
         match self.what {
             What::Generate(args) => args.run(output),
             What::Schedule(args) => args.run(output),
+            What::Step(args) => args.run(output),
             What::Train(args) => args.run(output),
         }
     }

@@ -92,8 +92,10 @@ pub fn parse_with(
     let mut sources = Sources::default();
     let (file, mut problems) = document::read(&mut sources, source, name, overrides);
     let Some(file) = file else { return Err(Report::new(sources, problems)) };
+    // a run is looked at again from other folders than the one it was begun in
     let folder = Path::new(name).parent().unwrap_or(Path::new(""));
-    let resolved = resolve::resolve(&file, folder, registry);
+    let folder = std::path::absolute(folder).or_else(|_| std::env::current_dir()).unwrap_or_else(|_| folder.to_owned());
+    let resolved = resolve::resolve(&file, &folder, registry);
     problems.extend(resolved.problems);
     if problems.is_empty()
         && resolved.team_report.is_none()

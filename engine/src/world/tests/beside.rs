@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::environment::{Environment, EnvironmentFault, Outcome, Scene, Standing};
+use crate::reward::{Evidence, RewardFault};
 use crate::task::Task;
 use crate::voice::Human;
 use marft_agents::policy::human::Replay;
@@ -174,4 +175,53 @@ fn a_horizon_cuts_an_episode_off_and_says_so() {
         assert_eq!(record.reward.as_ref().unwrap().team, [0.5, 0.5]);
         assert!(text_of(&record.segments[0].ids).contains("step 1: you said yes0"), "feedback reaches the next step");
     }
+}
+
+const SOLO: &str = r#"
+[team]
+name = "solo"
+[agents.solver]
+role = "Solve."
+policy = "p"
+"#;
+
+/// Judges "slow" only when it is let.
+#[derive(Debug)]
+struct SlowJudge(crossbeam::channel::Receiver<()>);
+
+impl RewardTerm for SlowJudge {
+    fn score(&self, evidence: &Evidence<'_>) -> Result<f64, RewardFault> {
+        match evidence.answer {
+            Some("slow") => Ok(if self.0.recv().is_ok() { 2.0 } else { 0.0 }),
+            Some("broken") => Err(RewardFault::Custom("no judge".to_owned())),
+            _ => Ok(1.0),
+        }
+    }
+
+    fn blocking(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_reward_that_blocks_holds_back_nobody_else() {
+    let (open, gate) = crossbeam::channel::bounded(1);
+    let reward = judged_by(SlowJudge(gate));
+    let voice = letters(None, |_, shown| shown.trim_end_matches("[assistant]").rsplit(']').next().unwrap().to_owned());
+    let mut engine = Engine::new(EngineConfig { reward, ..world(SOLO, voice) }).unwrap();
+    engine.open(asked(0, "slow"));
+    engine.open(asked(1, "broken"));
+    (2..20).for_each(|number| engine.open(asked(number, "quick")));
+    while engine.progress().open > 1 {
+        engine.tick(Duration::from_millis(200)).unwrap();
+    }
+    let records = engine.take_closed();
+    assert_eq!(records.len(), 19);
+    let broken = records.iter().find(|record| record.task == "1").unwrap();
+    assert_eq!((broken.reward.is_none(), broken.faults[0].kind.as_str()), (true, "reward"));
+    let quick = records.iter().filter(|record| record.task != "1");
+    assert!(quick.into_iter().all(|record| record.reward.as_ref().unwrap().total == 1.0));
+    open.send(()).unwrap();
+    engine.run().unwrap();
+    assert_eq!(engine.take_closed()[0].reward.as_ref().unwrap().total, 2.0);
 }

@@ -21,7 +21,7 @@ use serde_json::json;
 use super::*;
 use crate::environment::QuestionAnswering;
 use crate::episode::EpisodeRecord;
-use crate::reward::{Attach, Composite, ExactMatch, TermSpec};
+use crate::reward::{Attach, Composite, ExactMatch, RewardTerm, TermSpec};
 use crate::seed::Seed;
 use crate::task::task;
 use crate::voice::{Answer, Line, Question, Scripted, Taken, Voice, VoiceFault, Words};
@@ -45,9 +45,14 @@ fn team(source: &str) -> Arc<Team> {
 }
 
 fn exact() -> Composite {
+    judged_by(ExactMatch::default())
+}
+
+/// A reward of one term.
+fn judged_by(term: impl RewardTerm + 'static) -> Composite {
     let spec = TermSpec {
         name: "exact".to_owned(),
-        term: Box::new(ExactMatch::default()),
+        term: Box::new(term),
         weight: 1.0,
         gate: None,
         of: None,

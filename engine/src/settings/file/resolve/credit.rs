@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use marft_algorithms::preset::{Algorithm, CreditRule, Estimator, Linkage};
 use marft_topologies::Team;
-use marft_topologies::check::{Code, Problem};
+use marft_topologies::check::Code;
 use marft_topologies::source::{Span, Spanned};
 use marft_topologies::spec::{CreditGroup, CreditRule as TeamRule};
 
@@ -60,7 +60,7 @@ impl Resolving<'_> {
             );
             let help =
                 "set `chain = \"agent\"` in the run file's `[algorithm]`, or `preset = \"at-grpo\"` or `\"rae\"`";
-            self.in_team_file(message, rule.span, help);
+            self.in_team_file(Code::BadCombination, message, rule.span, help);
         }
         // a chain of the whole team brings what was earned to all who spoke before
         shares.retain(|label, _| found.get(label).is_some_and(pays_each));
@@ -86,6 +86,7 @@ impl Resolving<'_> {
                 group.value.word()
             );
             self.in_team_file(
+                Code::BadCombination,
                 message,
                 group.span,
                 format!("set `preset = {presets}` in the run file, or leave `group` out"),
@@ -103,10 +104,6 @@ impl Resolving<'_> {
             let message = format!("the team file says who is paid too: `rule = \"{}\"`", rule.value.word());
             self.report(Code::BadCombination, message, place, "keep one of them");
         }
-    }
-
-    fn in_team_file(&mut self, message: String, span: Span, help: impl Into<String>) {
-        self.team_problems.push(Problem::new(Code::BadCombination, message, span).help(help));
     }
 }
 

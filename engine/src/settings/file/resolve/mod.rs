@@ -14,6 +14,7 @@ mod reward;
 mod stages;
 mod task;
 mod team;
+mod tools;
 mod train;
 
 use std::collections::BTreeMap;
@@ -81,6 +82,7 @@ pub(super) fn resolve(file: &RunFile, folder: &Path, registry: &Registry) -> Res
         (Some(team), Some(roster)) => run.credit(team, roster, &mut algorithm),
         _ => BTreeMap::new(),
     };
+    let tools = run.tools(team.as_deref());
     let train = run.train(&model);
     let rollout = run.rollout(&data);
     let stages = run.stages(train.steps, &data, roster.as_ref());
@@ -94,6 +96,7 @@ pub(super) fn resolve(file: &RunFile, folder: &Path, registry: &Registry) -> Res
         model,
         task,
         reward,
+        tools,
         algorithm,
         shares,
         kl_target,
@@ -122,6 +125,11 @@ fn count(typed: Option<&Spanned<u64>>, default: usize) -> usize {
 impl Resolving<'_> {
     fn report(&mut self, code: Code, message: impl Into<String>, span: Span, help: impl Into<String>) {
         self.problems.push(Problem::new(code, message, span).help(help));
+    }
+
+    /// Reports what the team file says and this run cannot keep.
+    fn in_team_file(&mut self, code: Code, message: String, span: Span, help: impl Into<String>) {
+        self.team_problems.push(Problem::new(code, message, span).help(help));
     }
 
     /// Reports a name that is not among `known`.

@@ -13,9 +13,10 @@ use marft_topologies::table;
 
 pub use model::{CriticFile, DtypeWord, LoraFile, ModelFile, SharingWord};
 pub use names::OneOrMany;
-pub use rest::{Algorithms, EnvironmentFile, RewardFile, Settings};
+pub use rest::{Algorithms, EnvironmentFile, RewardFile, Settings, ToolFile};
 pub use task::{
     AttachWord, CurriculumFile, EnvironmentKeys, GateFile, HashFile, RewardKeys, SourceFile, SplitFile, TaskFile,
+    ToolKeys,
 };
 pub use train::{
     BudgetFile, CheckpointFile, DecayWord, EarlyStopFile, EvalFile, LogFile, LongContextWord, RolloutFile, StageFile,
@@ -40,6 +41,8 @@ table! {
         task: TaskFile, required;
         /// The reward, term by term.
         reward: Vec<Spanned<RewardFile>>;
+        /// What the team may call.
+        tools: Vec<Spanned<ToolFile>>;
         /// The algorithm: `preset`, `defaults`, any override of theirs, and `agents` with overrides for single agents;
         /// `preset = "marft-t"` when absent.
         algorithm: Algorithms;

@@ -8,7 +8,7 @@ use marft_topologies::spec::{Json, Named};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
-use super::{EnvironmentKeys, RewardKeys};
+use super::{EnvironmentKeys, RewardKeys, ToolKeys};
 
 /// The entries of a table but `known`, as JSON.
 fn rest(fields: &mut Fields<'_, '_>, known: &[&str], reader: &mut Reader) -> Named<Json> {
@@ -59,6 +59,11 @@ macro_rules! with_rest {
 with_rest! {
     /// One reward term, with the settings of its kind inline.
     RewardFile: RewardKeys
+}
+
+with_rest! {
+    /// One tool, with the settings of its kind inline.
+    ToolFile: ToolKeys
 }
 
 with_rest! {

@@ -108,6 +108,20 @@ open_table! {
     }
 }
 
+open_table! {
+    /// One tool.
+    ToolKeys {
+        /// What agents and functions of the team call it by; its kind when absent.
+        name: String;
+        /// `calculator`, `search`, `program`, or a kind that a program registered.
+        kind: String, required;
+        /// Calls at a time, more of them wait their turn; 8 when absent.
+        concurrency: u64;
+        /// Seconds that one call may take, waiting apart; 60 when absent.
+        seconds: f64;
+    }
+}
+
 table! {
     /// A term counts only while the raw score of an earlier one is above a bound.
     GateFile {

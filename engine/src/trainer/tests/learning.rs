@@ -1,0 +1,109 @@
+//! What learning does with what is cut off, with what is old, and with what is small.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::*;
+use crate::environment::{EnvironmentFault, Outcome, Scene, Standing};
+use crate::episode::SpanKind;
+use crate::learn::Credits;
+use crate::settings::Kind;
+use crate::settings::file::load_with;
+
+/// Shows a question, takes one answer, and is over or cut off.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OneStep {
+    cut_off: bool,
+}
+
+impl Environment for OneStep {
+    fn reset(&mut self, task: &Task, _seed: Seed) -> Result<Scene, EnvironmentFault> {
+        let shared = marft_topologies::turns::Task::text(task.text("question").unwrap_or_default());
+        Ok(Scene { shared, own: vec![] })
+    }
+
+    fn step(&mut self, output: Option<&marft_topologies::turns::Message>) -> Result<Outcome, EnvironmentFault> {
+        let standing = if self.cut_off { Standing::Truncated } else { Standing::Done { won: None } };
+        let length = output.map_or(0, |message| message.text.len());
+        Ok(Outcome { standing, rewards: vec![("length".to_owned(), length as f64)] })
+    }
+}
+
+/// Weights after three steps in an environment that ends, or is cut off, after its one step.
+fn trained(cut_off: bool, gamma_step: &str) -> BTreeMap<String, Vec<u8>> {
+    let home = Home::new();
+    let environment = format!("kind = \"one-step\"\ncut_off = {cut_off}");
+    home.write("run.toml", &RUN.replace("kind = \"question\"\ntext = \"question\"", &environment));
+    let registry = Registry::default().with_environment("one-step", Kind::read::<OneStep>);
+    let set = [("algorithm.gamma_step".to_owned(), gamma_step.to_owned())];
+    let loaded = load_with(&home.path("run.toml"), &set, &registry)
+        .unwrap_or_else(|report| panic!("{}", report.render(false, 100)));
+    let mut trainer = Trainer::new(loaded, registry).unwrap();
+    for _ in 0..3 {
+        let report = trainer.step().unwrap().unwrap();
+        assert!(report.records.iter().all(|record| (record.end == "truncated") == cut_off));
+    }
+    let folder = home.path("saved");
+    std::fs::create_dir(&folder).unwrap();
+    trainer.save(&folder).unwrap();
+    let mut files = contents(&folder);
+    files.retain(|name, _| name.ends_with("adapter_model.safetensors"));
+    files
+}
+
+#[test]
+fn what_is_cut_off_is_worth_what_might_have_followed() {
+    assert!(trained(true, "0.9") != trained(false, "0.9"), "the value behind a cut-off is not 0");
+    assert!(trained(true, "0.0") == trained(false, "0.0"), "and it is all that differs: discounted away, nothing does");
+}
+
+#[test]
+fn old_episodes_are_learnt_from_with_their_distance_measured() {
+    let home = Home::new();
+    let set =
+        [("algorithm.loss", "decoupled"), ("algorithm.learning_rate", "0.02"), ("rollout.recompute_logprobs", "true")];
+    let mut trainer = home.trainer(&set);
+    let old = trainer.step().unwrap().unwrap();
+    assert!(old.learnt.unwrap().logprob_gap < 1e-4, "the weights that sampled are those that learn");
+    trainer.step().unwrap();
+    let versions = |record: &EpisodeRecord| -> Vec<u64> {
+        let spans = record.segments.iter().flat_map(|segment| &segment.spans);
+        spans
+            .filter_map(|span| if let SpanKind::Sampled { version, .. } = span.kind { Some(version) } else { None })
+            .collect()
+    };
+    let (first, now) = (versions(&old.records[0]), trainer.learner.state().updates);
+    assert!(first.iter().all(|version| *version < now), "{first:?} of {now}");
+    let learnt = trainer.learner.learn(old.records.clone(), Credits::new()).unwrap();
+    assert!(learnt.logprob_gap > 1e-3, "{}", learnt.logprob_gap);
+    assert!(learnt.bad_updates == 0 && learnt.policies.values().all(|policy| policy.updates == 1), "{learnt:?}");
+    assert!(learnt.policies.values().all(|policy| (policy.ratio - 1.0).abs() < 1e-3), "against the proximal policy");
+}
+
+/// The 32-bit numbers of the factors that are drawn at random, which a first update moves once the others are not 0.
+fn drawn(checkpoint: &std::path::Path) -> Vec<f32> {
+    let bytes = std::fs::read(checkpoint.join("first/adapter_model.safetensors")).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let mut numbers = vec![];
+    for (name, entry) in header.as_object().unwrap().iter().filter(|(name, _)| name.contains("lora_A")) {
+        assert_eq!(entry["dtype"], "F32", "{name}");
+        let at = |which: usize| 8 + length + entry["data_offsets"][which].as_u64().unwrap() as usize;
+        numbers.extend(bytes[at(0)..at(1)].chunks(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())));
+    }
+    numbers
+}
+
+#[test]
+fn updates_far_below_what_the_base_can_tell_apart_are_not_lost() {
+    let home = Home::new();
+    let set = [("model.dtype", "bf16"), ("algorithm.learning_rate", "1e-6"), ("train.steps", "3")];
+    home.run("out", &set, false);
+    let (before, after) = (drawn(&home.path("out/checkpoints/2")), drawn(&home.path("out/checkpoints/3")));
+    let moved = before.iter().zip(&after).filter(|(before, after)| before != after).count();
+    assert!(moved as f64 > 0.9 * before.len() as f64, "{moved} of {}", before.len());
+    let furthest = before.iter().zip(&after).map(|(before, after)| (before - after).abs()).fold(0.0, f32::max);
+    assert!(furthest < 1e-5, "{furthest}");
+}
