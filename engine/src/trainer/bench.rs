@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::unbounded;
+use crossbeam::channel::bounded;
 use marft_agents::generate::{GenerateEvent, GenerateRequest, PolicyId, RequestId, Sampling};
 use marft_agents::train::{LossFn, PassOptions, TrainSequence, micro_batches};
 use serde::Serialize;
@@ -128,9 +128,10 @@ fn generate(
     policies: &BTreeMap<&str, PolicyId>,
 ) -> Result<Duration, TrainerError> {
     let handle = trainer.roster().handle();
-    let mut requests: Vec<Vec<GenerateRequest>> = records.iter().map(|record| requests(record, policies)).collect();
-    requests.iter_mut().for_each(|own| own.reverse());
-    let (replies, events) = unbounded();
+    // the next one is the last
+    let mut requests: Vec<Vec<GenerateRequest>> =
+        records.iter().map(|record| requests(record, policies).into_iter().rev().collect()).collect();
+    let (replies, events) = bounded(records.len());
     let mut under_way: BTreeMap<RequestId, usize> = BTreeMap::new();
     let start = Instant::now();
     let mut ask = |episode: usize, under_way: &mut BTreeMap<RequestId, usize>| -> Result<(), TrainerError> {

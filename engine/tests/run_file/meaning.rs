@@ -217,6 +217,17 @@ fn a_program_adds_a_reward_of_its_own() {
     assert!(refused.problems()[0].message.contains("kind of reward `politeness`"));
 }
 
+/// Knows the answer.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Oracle {}
+
+impl Tool for Oracle {
+    fn call(&self, _: ToolRequest) -> ToolFuture<'_> {
+        Box::pin(async { Ok("42".to_owned()) })
+    }
+}
+
 #[test]
 fn tools_that_the_team_calls_are_made() {
     let folder = Folder::new();
@@ -239,15 +250,6 @@ fn tools_that_the_team_calls_are_made() {
     assert_eq!(settings.tools[0].limits.patience, Duration::from_secs(2));
     let tools = settings.toolbox(&Registry::default()).unwrap();
     assert!(tools.contains("calculator") && tools.contains("search"));
-
-    #[derive(Debug, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Oracle {}
-    impl Tool for Oracle {
-        fn call(&self, _: ToolRequest) -> ToolFuture<'_> {
-            Box::pin(async { Ok("42".to_owned()) })
-        }
-    }
     let registry = Registry::default().with_tool("oracle", Kind::read::<Oracle>);
     folder.write("run.toml", &text.replace("kind = \"calculator\"", "name = \"calculator\"\nkind = \"oracle\""));
     let settings = load_with(&folder.path().join("run.toml"), &[], &registry).unwrap().settings;

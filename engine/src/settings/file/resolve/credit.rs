@@ -6,7 +6,7 @@ use marft_algorithms::preset::{Algorithm, CreditRule, Estimator, Linkage};
 use marft_topologies::Team;
 use marft_topologies::check::Code;
 use marft_topologies::source::{Span, Spanned};
-use marft_topologies::spec::{CreditGroup, CreditRule as TeamRule};
+use marft_topologies::spec::{CreditGroup, CreditRule as TeamRule, Named};
 
 use super::Resolving;
 use super::agents::Roster;
@@ -30,7 +30,9 @@ impl Resolving<'_> {
             TeamRule::Rollout => CreditRule::RolloutValue,
             TeamRule::Shared | TeamRule::Path | TeamRule::Own => return self.shares(team, rule, found),
         };
-        found.values_mut().for_each(|algorithm| algorithm.credit = replays);
+        for algorithm in found.values_mut() {
+            algorithm.credit = replays;
+        }
         BTreeMap::new()
     }
 
@@ -98,7 +100,7 @@ impl Resolving<'_> {
     fn rule_stated_twice(&mut self, rule: Spanned<TeamRule>, roster: &Roster) {
         let Some(typed) = &self.file.algorithm else { return };
         let own = typed.agents.iter().filter(|(name, _)| roster.learns(name)).map(|(_, own)| &own.0);
-        let stated = std::iter::once(&typed.settings).chain(own).flat_map(|settings| settings.iter());
+        let stated = std::iter::once(&typed.settings).chain(own).flat_map(Named::iter);
         let places: Vec<Span> = stated.filter(|(name, _)| name.value == "credit").map(|(name, _)| name.span).collect();
         for place in places {
             let message = format!("the team file says who is paid too: `rule = \"{}\"`", rule.value.word());

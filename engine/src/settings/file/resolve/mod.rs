@@ -71,12 +71,11 @@ pub(super) fn resolve(file: &RunFile, folder: &Path, registry: &Registry) -> Res
         run.environment(task, team.as_deref(), &data);
     }
     let reward = run.reward(team.as_deref(), &data);
-    let (mut algorithm, kl_target) = match (&team, &roster) {
-        (Some(team), Some(roster)) => run.algorithms(team, roster, &model),
-        _ => {
-            run.algorithm_alone();
-            Default::default()
-        }
+    let (mut algorithm, kl_target) = if let (Some(team), Some(roster)) = (&team, &roster) {
+        run.algorithms(team, roster, &model)
+    } else {
+        run.algorithm_alone();
+        Default::default()
     };
     let shares = match (&team, &roster) {
         (Some(team), Some(roster)) => run.credit(team, roster, &mut algorithm),
