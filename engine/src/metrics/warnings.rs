@@ -33,7 +33,7 @@ pub struct Vitals {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Warning {
-    /// Answers have become one and the same whatever the task: every group is uniform and the signal is gone.
+    /// Answers have become one and the same whatever the task; where they come in groups, the signal is gone with that.
     Collapse,
     /// Groups are uniform although answers vary: tasks are all too easy or all too hard.
     NoSignal,
@@ -56,8 +56,8 @@ impl Warning {
     pub const fn message(self) -> &'static str {
         match self {
             Self::Collapse => {
-                "collapse: nearly every answer is the same whatever the task, and groups are uniform, so group-relative \
-                 advantages are zero; hint: restart from an earlier checkpoint with entropy or KL terms, a batch baseline or \
+                "collapse: nearly every answer is the same whatever the task, and groups that are uniform have group-relative \
+                 advantages of zero; hint: restart from an earlier checkpoint with entropy or KL terms, a batch baseline or \
                  a critic, or a lower learning rate"
             }
             Self::NoSignal => {
@@ -109,7 +109,7 @@ impl Watch {
         // an answer may be common because it is the right one
         let monotone = vitals.commonest_answer >= 0.95 && vitals.commonest_answer > vitals.commonest_gold + 0.2;
         let now = [
-            (Warning::Collapse, uniform && monotone),
+            (Warning::Collapse, monotone),
             (Warning::NoSignal, uniform && !monotone && vitals.reward < 0.95),
             (Warning::EntropyCollapse, settled && vitals.entropy < 0.1 * mean(|v| v.entropy)),
             (Warning::LengthExplosion, settled && vitals.length > 2.0 * mean(|v| v.length).max(8.0)),
@@ -162,6 +162,9 @@ mod tests {
         assert!(watch.note(collapsed).is_empty());
         watch.note(HEALTHY);
         assert_eq!(watch.note(collapsed), [Warning::Collapse], "named again when it sets in again");
+        watch.note(HEALTHY);
+        let ungrouped = Vitals { uniform_groups: 0.0, ..collapsed };
+        assert_eq!(watch.note(ungrouped), [Warning::Collapse], "also where groups say nothing");
     }
 
     #[test]
