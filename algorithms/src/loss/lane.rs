@@ -125,7 +125,7 @@ impl Lane for f32 {
         let t = (-self.least(20.0)).exp_parts::<FUSED>().exp;
         // ln(1 + t) = t p(t) on [0, 1]: degree 8, largest error 2.6e-8, found like the polynomial of `exp_parts`.
         let square = t * t;
-        let pair = |c1: f32, c0: f32| c1.times_plus::<FUSED>(t, c0);
+        let pair = |c1: Self, c0: Self| c1.times_plus::<FUSED>(t, c0);
         let upper = 5.384_058_7e-3f32
             .times_plus::<FUSED>(square, pair(-3.011_095_2e-2, 7.921_071e-2))
             .times_plus::<FUSED>(square, pair(-1.374_662e-1, 1.914_511_5e-1));

@@ -116,12 +116,11 @@ impl<F: Lane> Pass<'_, F> {
     ) -> Result<Sums<K>, LossError> {
         let whole = span.tokens.clone();
         let all;
-        let in_loss = match self.in_loss {
-            Some(in_loss) => &in_loss[whole.clone()],
-            None => {
-                all = vec![true; new.len()];
-                &all[..]
-            }
+        let in_loss = if let Some(in_loss) = self.in_loss {
+            &in_loss[whole.clone()]
+        } else {
+            all = vec![true; new.len()];
+            &all[..]
         };
         let [old, target, other, factor] =
             [self.old, self.target, self.other, self.factor].map(|column| column.map(|column| &column[whole.clone()]));
