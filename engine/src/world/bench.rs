@@ -1,7 +1,9 @@
 //! What the world itself costs: whole episodes of a chain of agents whose voices answer at once.
 //!
-//! Everything between opening an episode and holding its record is timed, and nothing else happens: no model, no socket,
-//! no other thread. Memory is what the process grows by while every episode is open and its first question is out.
+//! Everything between opening the first episode and holding the last record is timed, and nothing else happens: no model, no
+//! socket, no other thread. All episodes are opened before the first tick, and every record is held until the last; in which order
+//! they go on is the schedule's business. Memory is what the process grows by while every episode has begun and its first question
+//! is out.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
