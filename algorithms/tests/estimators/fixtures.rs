@@ -233,3 +233,48 @@ fn credit_assignment() {
     let given: Vec<Option<f64>> = numbers(&inputs["per_step"]).into_iter().map(Some).collect();
     near(&place(&per_step(&given, 0.0).unwrap().0), &numbers(&expected["per_step"]), EXACT);
 }
+
+/// The reward of a team of which some agents answered: the mean of what is right, paid to the last agent.
+#[test]
+fn math_env_reward() {
+    let (_, expected) = fixture("math_env_reward");
+    for row in expected.as_array().expect("rows") {
+        let (correct, answered) = (numbers(&row["correct"]), numbers(&row["with_answer"]));
+        let right: f64 = correct.iter().zip(&answered).map(|(correct, answered)| correct * answered).sum();
+        let score = right / answered.iter().sum::<f64>();
+        near(&[score], &[number(&row["score"])], 1e-12);
+        near(&last_agent(correct.len(), score).expect("a team"), &numbers(&row["rewards"]), 1e-12);
+    }
+}
+
+/// What half precision loses of an update, and that weights and moments in f32 lose nothing of it.
+#[test]
+fn fp16_update_loss() {
+    use marft_torch::{AdamWOptions, fused_adamw};
+    use tch::{Device, Kind, Tensor};
+    let (inputs, expected) = fixture("fp16_update_loss");
+    let (rate, bound) = (number(&inputs["lr"]), number(&inputs["d_in"]).sqrt().recip());
+    tch::manual_seed(1);
+    let weight = (Tensor::rand([200_000], (Kind::Float, Device::Cpu)) * 2.0 - 1.0) * bound;
+    let changed =
+        |from: &Tensor, to: &Tensor| from.ne_tensor(to).to_kind(Kind::Float).mean(Kind::Float).double_value(&[]);
+    let narrow = weight.to_kind(Kind::Half);
+    let moved = (&narrow.to_kind(Kind::Float) + rate).to_kind(Kind::Half);
+    near(&[changed(&narrow, &moved)], &[number(&expected["fraction_changed"])], 0.01);
+
+    let options = AdamWOptions { lr: rate, beta1: 0.9, beta2: 0.999, weight_decay: 0.0, eps: 1e-8 };
+    let want = numbers(&expected["adam_v_fp16"]);
+    for (slope, in_half) in numbers(&inputs["grads"]).into_iter().zip(want) {
+        let master = weight.copy();
+        let state = || weight.zeros_like();
+        let (first, second, steps) = (state(), state(), Tensor::from(0.0f32));
+        let gradient = weight.full_like(slope);
+        let lists = [&master, &gradient, &first, &second, &steps].map(|tensor| vec![tensor.shallow_clone()]);
+        let [master_list, gradients, firsts, seconds, counts] = &lists;
+        fused_adamw(master_list, gradients, firsts, seconds, counts, options).expect("one step");
+        assert_eq!(changed(&weight, &master), 1.0, "an update by {rate} is lost");
+        let moment = second.double_value(&[0]);
+        near(&[moment], &[0.001 * slope * slope], 1e-6 * moment);
+        near(&[Tensor::from(moment).to_kind(Kind::Half).double_value(&[])], &[in_half], 0.0);
+    }
+}
