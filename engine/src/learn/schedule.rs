@@ -114,7 +114,7 @@ impl Learner {
             credit_turns.pipe(keep).in_set(Phase::Credit).run_if(untroubled),
             pack_rows.pipe(keep).in_set(Phase::Pack).run_if(untroubled),
             update_weights.pipe(keep).in_set(Phase::Update).run_if(untroubled),
-            publish.in_set(Phase::Publish),
+            publish.pipe(keep).in_set(Phase::Publish),
         ));
         Ok(Self { world, learn })
     }
@@ -261,11 +261,11 @@ fn publish(
     mut batches: ResMut<'_, Batches>,
     mut state: ResMut<'_, LearnState>,
     mut published: ResMut<'_, Published>,
-) {
+) -> Result<(), LearnError> {
     let taken = std::mem::take(&mut records.0);
     let batches = std::mem::take(&mut batches.0);
     if trouble.0.is_some() {
-        return;
+        return Ok(());
     }
     state.updates += 1;
     let steps = |record: &EpisodeRecord| record.turns.iter().map(|turn| u64::from(turn.step) + 1).max().unwrap_or(0);
@@ -278,8 +278,8 @@ fn publish(
         let kl = estimated.kl_in_reward.or_else(|| published.0.kl_reference(&policies));
         // a divergence that is no number is an update that was dropped: the coefficient stays
         if let Some(kl) = kl.filter(|kl| kl.is_finite()) {
-            // the settings were checked when they were read
-            let _ = controller.update(kl, gathered.episodes.len());
+            controller.update(kl, gathered.episodes.len())?;
         }
     }
+    Ok(())
 }
