@@ -1,30 +1,15 @@
 //! The kinds of environment that a run file can name: the built-in one, and those that a program adds.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::Arc;
-
 use super::{Environment, QuestionAnswering};
-use crate::settings::{Kind, KindError};
-
-type Make = dyn Fn(&Kind) -> Result<Box<dyn Environment>, KindError> + Send + Sync;
+use crate::settings::{Kind, KindError, Kinds};
 
 /// Environments by kind. One is made for every episode.
-#[derive(Clone)]
-pub struct EnvironmentRegistry {
-    makes: BTreeMap<String, Arc<Make>>,
-}
-
-impl fmt::Debug for EnvironmentRegistry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.kinds()).finish()
-    }
-}
+pub type EnvironmentRegistry = Kinds<Box<dyn Environment>>;
 
 impl Default for EnvironmentRegistry {
     /// `question`.
     fn default() -> Self {
-        Self { makes: BTreeMap::new() }.with("question", Kind::read::<QuestionAnswering>)
+        Self::none().with("question", Kind::read::<QuestionAnswering>)
     }
 }
 
@@ -32,27 +17,13 @@ impl EnvironmentRegistry {
     /// Adds a kind, or replaces the one of this name.
     #[must_use]
     pub fn with<E: Environment + 'static>(
-        mut self,
+        self,
         kind: impl Into<String>,
         make: impl Fn(&Kind) -> Result<E, KindError> + Send + Sync + 'static,
     ) -> Self {
-        let make =
-            move |settings: &Kind| make(settings).map(|environment| Box::new(environment) as Box<dyn Environment>);
-        self.makes.insert(kind.into(), Arc::new(make));
-        self
-    }
-
-    /// The names of all kinds.
-    pub fn kinds(&self) -> impl Iterator<Item = &str> {
-        self.makes.keys().map(String::as_str)
-    }
-
-    /// Makes an environment; `None` where there is no such kind.
-    ///
-    /// # Errors
-    /// The environment refuses its settings.
-    pub fn make(&self, kind: &Kind) -> Option<Result<Box<dyn Environment>, KindError>> {
-        self.makes.get(&kind.kind).map(|make| make(kind))
+        self.with_made(kind, move |settings| {
+            make(settings).map(|environment| Box::new(environment) as Box<dyn Environment>)
+        })
     }
 }
 

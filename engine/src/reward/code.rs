@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use serde::Deserialize;
 
 use super::{Evidence, RewardFault, RewardTerm};
-use crate::sandbox::{Limits, Sandbox, python};
+use crate::sandbox::{Interpreter, Limits};
 use crate::settings::{Kind, KindError};
 
 /// Stands in `proof` for a word that the program cannot know.
@@ -15,9 +15,8 @@ const WORD: &str = "{}";
 /// the interpreter gets past it and ends with success: a program that leaves early, or takes too long, fails.
 #[derive(Debug, Clone)]
 pub struct Code {
-    command: Vec<String>,
+    interpreter: Interpreter,
     proof: String,
-    sandbox: Sandbox,
 }
 
 /// As written in a run file.
@@ -25,7 +24,7 @@ pub struct Code {
 #[serde(deny_unknown_fields)]
 struct Settings {
     /// The interpreter, which reads the program from its standard input.
-    #[serde(default = "python")]
+    #[serde(default = "Interpreter::python")]
     command: Vec<String>,
     /// The line behind the test that says it is reached: it writes `{}`.
     #[serde(default = "print")]
@@ -45,15 +44,10 @@ impl Code {
     /// Settings that make no sense, and a machine on which programs cannot be isolated.
     pub fn of(kind: &Kind) -> Result<Self, KindError> {
         let Settings { command, proof, limits } = kind.read()?;
-        let fault = |key: &str, message: &str| KindError { key: Some(key.to_owned()), ..KindError::new(message) };
-        if command.is_empty() {
-            return Err(fault("command", "it names no program"));
-        }
         if !proof.contains(WORD) {
-            return Err(fault("proof", "it does not write `{}`"));
+            return Err(KindError { key: Some("proof".to_owned()), ..KindError::new("it does not write `{}`") });
         }
-        let sandbox = Sandbox::new(limits).map_err(|error| KindError::new(error.to_string()))?;
-        Ok(Self { command, proof, sandbox })
+        Ok(Self { interpreter: Interpreter::new(command, limits)?, proof })
     }
 }
 
@@ -61,12 +55,11 @@ impl RewardTerm for Code {
     fn score(&self, evidence: &Evidence<'_>) -> Result<f64, RewardFault> {
         let Some(answer) = evidence.answer else { return Ok(0.0) };
         let program = program(answer);
-        let command: Vec<&str> = self.command.iter().map(String::as_str).collect();
         let mut passed = 0;
         for test in evidence.gold {
             let word = format!("{:016x}", RandomState::new().hash_one(test));
             let proof = self.proof.replace(WORD, &word);
-            let ran = self.sandbox.run(&command, &format!("{program}\n{test}\n{proof}\n"));
+            let ran = self.interpreter.run(&format!("{program}\n{test}\n{proof}\n"));
             let ran = ran.map_err(|fault| RewardFault::Custom(fault.to_string()))?;
             passed += usize::from(ran.success && ran.output.trim_end().ends_with(&word));
         }

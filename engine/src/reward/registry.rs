@@ -1,33 +1,18 @@
 //! The kinds of reward term that a run file can name: the built-in ones, and those that a program adds.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::Arc;
-
 use super::{
     Code, Composite, CompositeError, Contains, ExactMatch, Format, LabelSet, LengthShaping, MathsAnswer, Numeric,
     RewardTerm, TermSpec, TokenF1,
 };
-use crate::settings::{Kind, KindError, RewardSettings};
-
-type Make = dyn Fn(&Kind) -> Result<Box<dyn RewardTerm>, KindError> + Send + Sync;
+use crate::settings::{Kind, KindError, Kinds, RewardSettings};
 
 /// Reward terms by kind.
-#[derive(Clone)]
-pub struct RewardRegistry {
-    makes: BTreeMap<String, Arc<Make>>,
-}
-
-impl fmt::Debug for RewardRegistry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.kinds()).finish()
-    }
-}
+pub type RewardRegistry = Kinds<Box<dyn RewardTerm>>;
 
 impl Default for RewardRegistry {
     /// `exact`, `contains`, `token_f1`, `format`, `numeric`, `maths`, `label_set`, `length` and `code`.
     fn default() -> Self {
-        Self { makes: BTreeMap::new() }
+        Self::none()
             .with("exact", Kind::read::<ExactMatch>)
             .with("contains", Kind::read::<Contains>)
             .with("token_f1", Kind::read::<TokenF1>)
@@ -64,26 +49,11 @@ impl RewardRegistry {
     /// Adds a kind, or replaces the one of this name.
     #[must_use]
     pub fn with<T: RewardTerm + 'static>(
-        mut self,
+        self,
         kind: impl Into<String>,
         make: impl Fn(&Kind) -> Result<T, KindError> + Send + Sync + 'static,
     ) -> Self {
-        let make = move |settings: &Kind| make(settings).map(|term| Box::new(term) as Box<dyn RewardTerm>);
-        self.makes.insert(kind.into(), Arc::new(make));
-        self
-    }
-
-    /// The names of all kinds.
-    pub fn kinds(&self) -> impl Iterator<Item = &str> {
-        self.makes.keys().map(String::as_str)
-    }
-
-    /// Makes a term; `None` where there is no such kind.
-    ///
-    /// # Errors
-    /// The term refuses its settings.
-    pub fn make(&self, kind: &Kind) -> Option<Result<Box<dyn RewardTerm>, KindError>> {
-        self.makes.get(&kind.kind).map(|make| make(kind))
+        self.with_made(kind, move |settings| make(settings).map(|term| Box::new(term) as Box<dyn RewardTerm>))
     }
 
     /// Makes the whole reward of a run.

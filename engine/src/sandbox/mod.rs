@@ -11,6 +11,10 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
+mod interpreter;
+
+pub(crate) use interpreter::Interpreter;
+
 /// What builds the inside.
 const ENTER: &str = include_str!("enter.sh");
 /// Most bytes of output that are kept.
@@ -37,11 +41,6 @@ impl Default for Limits {
     fn default() -> Self {
         Self { seconds: 5.0, memory_mib: 512, files_mib: 16 }
     }
-}
-
-/// The interpreter where none is named: it reads a program from its standard input.
-pub(crate) fn python() -> Vec<String> {
-    ["python3", "-I", "-"].map(str::to_owned).to_vec()
 }
 
 /// How a program ended.

@@ -5,6 +5,7 @@
 
 pub mod file;
 mod kind;
+mod kinds;
 mod model;
 mod registry;
 mod stage;
@@ -22,6 +23,7 @@ use crate::reward::{Composite, RegistryError};
 use crate::tool::Tools;
 
 pub use kind::{Kind, KindError};
+pub use kinds::Kinds;
 pub use model::{CriticSettings, DeviceName, Dtype, ModelSettings, Sharing};
 pub use registry::Registry;
 pub use stage::{Rft, Rl, Sft, Stage};

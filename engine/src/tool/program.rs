@@ -4,14 +4,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Tool, ToolFault, ToolFuture, ToolRequest, argument};
-use crate::sandbox::{Limits, Sandbox, python};
+use crate::sandbox::{Interpreter, Limits};
 use crate::settings::{Kind, KindError};
 
 /// Runs `code` and gives what it writes.
 #[derive(Debug, Clone)]
 pub struct Program {
-    command: Vec<String>,
-    sandbox: Sandbox,
+    interpreter: Interpreter,
 }
 
 /// As written in a run file.
@@ -19,7 +18,7 @@ pub struct Program {
 #[serde(deny_unknown_fields)]
 struct Settings {
     /// The interpreter, which reads the program from its standard input.
-    #[serde(default = "python")]
+    #[serde(default = "Interpreter::python")]
     command: Vec<String>,
     #[serde(default)]
     limits: Limits,
@@ -32,16 +31,11 @@ impl Program {
     /// Settings that make no sense, and a machine on which programs cannot be isolated.
     pub fn of(kind: &Kind) -> Result<Self, KindError> {
         let Settings { command, limits } = kind.read()?;
-        if command.is_empty() {
-            return Err(KindError { key: Some("command".to_owned()), ..KindError::new("it names no program") });
-        }
-        let sandbox = Sandbox::new(limits).map_err(|error| KindError::new(error.to_string()))?;
-        Ok(Self { command, sandbox })
+        Ok(Self { interpreter: Interpreter::new(command, limits)? })
     }
 
     fn run(&self, code: &str) -> Result<String, ToolFault> {
-        let command: Vec<&str> = self.command.iter().map(String::as_str).collect();
-        let ran = self.sandbox.run(&command, code);
+        let ran = self.interpreter.run(code);
         let ran = ran.map_err(|fault| ToolFault { message: fault.to_string(), transient: false })?;
         let late = if ran.late { "\nit was stopped: its time was over" } else { "" };
         Ok(format!("{}{late}", ran.output.trim_end()).trim_start_matches('\n').to_owned())
@@ -61,7 +55,7 @@ impl Tool for Program {
     fn schema(&self) -> Option<Value> {
         Some(json!({
             "name": "program",
-            "description": format!("Runs a program with `{}` and gives what it writes.", self.command.join(" ")),
+            "description": format!("Runs a program with `{}` and gives what it writes.", self.interpreter.name()),
             "parameters": {
                 "type": "object",
                 "properties": { "code": { "type": "string" } },

@@ -16,7 +16,7 @@ use super::rollout::Rollout;
 use crate::episode::EpisodeRecord;
 use crate::learn::{Credits, LearnError};
 use crate::task::Task;
-use crate::world::{Fork, Opening, counterfactual};
+use crate::world::{Fork, counterfactual};
 
 /// Fresh samples of an action, or of an episode's rest, whose mean is a baseline.
 const SAMPLES: usize = 2;
@@ -112,31 +112,11 @@ impl Rollout<'_> {
     /// Rolls out one episode a fork, and returns them in the order of the forks.
     fn forks(&mut self, openings: Vec<(Arc<Task>, Fork)>) -> Result<Vec<EpisodeRecord>, TrainerError> {
         let seed = self.seed.child("replays", 0);
-        let mut waiting = openings.into_iter().enumerate();
-        let mut records: BTreeMap<u32, EpisodeRecord> = BTreeMap::new();
-        let mut more = true;
-        while more || self.engine.progress().open > 0 {
-            while more && self.engine.progress().open < self.concurrency {
-                let Some((number, (task, fork))) = waiting.next() else {
-                    more = false;
-                    break;
-                };
-                self.engine.open(Opening {
-                    task,
-                    environment: (self.environment)()?,
-                    seed: seed.child("replay", number as u64),
-                    step: self.step,
-                    // tells replays apart, which share tasks
-                    sample: number as u32,
-                    temperature: self.temperature,
-                    fork: Some(fork),
-                });
-            }
-            if self.engine.progress().open > 0 {
-                self.engine.tick(super::rollout::PATIENCE)?;
-            }
-            records.extend(self.engine.take_closed().into_iter().map(|record| (record.sample, record)));
-        }
-        Ok(records.into_values().collect())
+        let mut records = self.episodes((0..).zip(openings).map(|(number, (task, fork))| {
+            // the number tells replays apart, which share tasks
+            (task, seed.child("replay", u64::from(number)), number, Some(fork))
+        }))?;
+        records.sort_by_key(|record| record.sample);
+        Ok(records)
     }
 }

@@ -11,10 +11,10 @@ use crate::environment::Environment;
 use crate::episode::EpisodeRecord;
 use crate::seed::Seed;
 use crate::task::Task;
-use crate::world::{Engine, Opening};
+use crate::world::{Engine, Fork, Opening};
 
 /// How often an idle world is looked at for an interrupt.
-pub(super) const PATIENCE: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// What episodes are opened with.
 pub(super) struct Rollout<'a> {
@@ -38,51 +38,45 @@ impl Rollout<'_> {
     /// Rolls out `samples` episodes of every task; `first` is the number of the first task in the step.
     ///
     /// # Errors
-    /// The world stands still.
+    /// The world stands still, or an environment cannot be made.
     pub(super) fn run(&mut self, tasks: &[Arc<Task>], first: u64) -> Result<Vec<EpisodeRecord>, TrainerError> {
-        let samples = self.samples;
-        let seed = self.seed;
-        let mut waiting = tasks.iter().zip(first..).flat_map(|(task, number)| {
-            let seed = seed.child("task", number);
-            (0..samples).map(move |sample| (Arc::clone(task), seed.child("episode", u64::from(sample)), sample))
-        });
-        let mut more = true;
+        let (samples, seed) = (self.samples, self.seed);
+        self.episodes(tasks.iter().zip(first..).flat_map(|(task, number)| {
+            (0..samples).map(move |sample| (Arc::clone(task), episode_seed(seed, number, sample), sample, None))
+        }))
+    }
+
+    /// Rolls out one sample of the task with this number in the step.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub(super) fn one(&mut self, task: &Arc<Task>, number: u64, sample: u32) -> Result<EpisodeRecord, TrainerError> {
+        let episode = (Arc::clone(task), episode_seed(self.seed, number, sample), sample, None);
+        let closed = self.episodes([episode])?.pop();
+        closed.ok_or_else(|| TrainerError::Setting("the episode closed without a record".to_owned()))
+    }
+
+    /// Rolls out episodes, each with its task, seed, number among the samples and what it repeats; they come back in the
+    /// order in which they close.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub(super) fn episodes(
+        &mut self,
+        episodes: impl IntoIterator<Item = (Arc<Task>, Seed, u32, Option<Fork>)>,
+    ) -> Result<Vec<EpisodeRecord>, TrainerError> {
+        let mut waiting = episodes.into_iter().fuse();
         loop {
-            while more && self.engine.progress().open < self.concurrency {
-                let Some((task, seed, sample)) = waiting.next() else {
-                    more = false;
-                    break;
-                };
-                let (environment, temperature) = ((self.environment)()?, self.temperature);
-                self.engine.open(Opening {
-                    step: self.step,
-                    sample,
-                    temperature,
-                    ..Opening::new(task, environment, seed)
-                });
+            while self.engine.progress().open < self.concurrency {
+                let Some((task, seed, sample, fork)) = waiting.next() else { break };
+                let (environment, step, temperature) = ((self.environment)()?, self.step, self.temperature);
+                self.engine.open(Opening { task, environment, seed, step, sample, temperature, fork });
             }
             if self.engine.progress().open == 0 {
                 return Ok(self.engine.take_closed());
             }
             self.engine.tick(PATIENCE)?;
         }
-    }
-
-    /// Rolls out one sample of the task with this number in the step.
-    pub(super) fn one(&mut self, task: &Arc<Task>, number: u64, sample: u32) -> Result<EpisodeRecord, TrainerError> {
-        let seed = self.seed.child("task", number).child("episode", u64::from(sample));
-        let (environment, task) = ((self.environment)()?, Arc::clone(task));
-        self.engine.open(Opening {
-            step: self.step,
-            sample,
-            temperature: self.temperature,
-            ..Opening::new(task, environment, seed)
-        });
-        while self.engine.progress().open > 0 {
-            self.engine.tick(PATIENCE)?;
-        }
-        let closed = self.engine.take_closed().pop();
-        closed.ok_or_else(|| TrainerError::Setting("the episode closed without a record".to_owned()))
     }
 
     /// Rolls out and, until `rule` has enough groups that disagree, draws further tasks with `draw`. Where the rule gives
@@ -124,6 +118,10 @@ impl Rollout<'_> {
         }
         Ok(all)
     }
+}
+
+fn episode_seed(root: Seed, task: u64, sample: u32) -> Seed {
+    root.child("task", task).child("episode", u64::from(sample))
 }
 
 /// Sound episodes by task, in order of first appearance.
