@@ -1,5 +1,6 @@
 """What the two relay peers share: the tasks, split and rewards of examples/relay, and its model with LoRA adapters."""
 
+import argparse
 import collections
 import hashlib
 import json
@@ -16,6 +17,20 @@ FOLDER = pathlib.Path(__file__).resolve().parents[2] / "examples" / "relay"
 ASKER = "You help a partner who holds a fact sheet. Send the partner one short message that says which fact is wanted."
 KEEPER = "You hold a fact sheet. A partner tells you which fact is wanted. Answer with the value alone."
 ALONE = "You hold a fact sheet. Answer the question with the value alone."
+
+
+def arguments(micro):
+    """What both programs are told; `micro` is how many sequences go through the model at a time."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("gguf")
+    parser.add_argument("--steps", type=int, default=16)
+    parser.add_argument("--held-out", type=int, default=100)
+    parser.add_argument("--every", type=int, default=4)
+    parser.add_argument("--micro", type=int, default=micro)
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    torch.manual_seed(args.seed)
+    return args
 
 
 def rows(name):

@@ -8,7 +8,6 @@ Needs torch, transformers, peft, gguf and trl (run with torch 2.11.0, transforme
 `seconds`.
 """
 
-import argparse
 import json
 import tempfile
 import time
@@ -26,15 +25,7 @@ def prompt(row):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("gguf")
-    parser.add_argument("--steps", type=int, default=16)
-    parser.add_argument("--held-out", type=int, default=100)
-    parser.add_argument("--every", type=int, default=4)
-    parser.add_argument("--micro", type=int, default=48)
-    parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
-    torch.manual_seed(args.seed)
+    args = relay.arguments(micro=48)
     train, held = relay.tasks(args.held_out)
     begin = time.perf_counter()
     model, tokenizer = relay.model(args.gguf, ["default"])

@@ -8,7 +8,6 @@ The work, sizes and rates of examples/relay/grpo.toml: 6 supervised updates on 2
 samples each. Evaluations are not counted in `seconds`.
 """
 
-import argparse
 import json
 import random
 import time
@@ -48,15 +47,7 @@ def update(model, tokenizer, optimizer, sequences, micro):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("gguf")
-    parser.add_argument("--steps", type=int, default=16)
-    parser.add_argument("--held-out", type=int, default=100)
-    parser.add_argument("--every", type=int, default=4)
-    parser.add_argument("--micro", type=int, default=16)
-    parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
-    torch.manual_seed(args.seed)
+    args = relay.arguments(micro=16)
     chance = random.Random(args.seed)
     train, held = relay.tasks(args.held_out)
     begin = time.perf_counter()
