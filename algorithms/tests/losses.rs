@@ -4,6 +4,8 @@
 
 #[path = "losses/columns.rs"]
 mod columns;
+#[path = "losses/defaults.rs"]
+mod defaults;
 #[path = "losses/fixtures.rs"]
 mod fixtures;
 #[path = "losses/peers.rs"]

@@ -6,6 +6,13 @@ use marft_algorithms::preset::{AggregationName, Algorithm, Compat, Estimator, Le
 use marft_algorithms::trajectory::{Chain, Close, EpisodeRecord, TurnIds, TurnRecord};
 use serde_json::{Value, json};
 
+#[path = "presets/credit.rs"]
+mod credit;
+#[path = "presets/published.rs"]
+mod published;
+#[path = "presets/refusals.rs"]
+mod refusals;
+
 fn resolve(settings: Value) -> Result<Algorithm, String> {
     Algorithm::from_settings(settings.as_object().expect("a table")).map_err(|error| error.to_string())
 }
@@ -51,7 +58,7 @@ fn grpo_and_its_relatives_with_the_values_of_each_program() {
     let gspo = of("gspo", "trl");
     assert_eq!((gspo.loss, gspo.clip_low, gspo.clip_high, gspo.mini_batches), (LossKind::Gspo, 3e-4, 4e-4, 4));
     // CISPO: TRL bounds the weight by 5, verl by 1 + .2.
-    assert_eq!(of("cispo", "trl").ratio_max, 5.0);
+    assert_eq!((of("cispo", "trl").ratio_max, of("cispo", "trl").scale_over), (5.0, ScaleOver::Batch));
     assert_eq!(of("cispo", "verl").ratio_max, 1.2);
     // RLOO: two generations and .05 in the reward (TRL); .001 (verl).
     assert_eq!((of("rloo", "trl").group_size, of("rloo", "trl").kl_reward_coef), (2, 0.05));

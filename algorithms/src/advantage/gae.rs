@@ -209,7 +209,7 @@ mod tests {
     use super::*;
     use crate::trajectory::{Close, EpisodeRecord, TurnIds, TurnRecord};
 
-    /// The multi-turn trajectory of the oracle: two turns of three tokens, two observation tokens between them.
+    /// A trajectory of several turns: two turns of three tokens, two observation tokens between them.
     ///
     /// r = [0,0,.5,0,0,0,0,1], mask = [1,1,1,0,0,1,1,1], V = [.1,.2,.3,9,9,.4,.5,.6].
     fn two_turns() -> Chain<f64> {
@@ -268,6 +268,38 @@ mod tests {
         let config = GaeConfig { gamma: PerBorder { step: 0.5, ..PerBorder::flat(1.0) }, ..GaeConfig::default() };
         // 1 + 0.5 * 4 from the bootstrap; the next episode must not reach back.
         assert_eq!(gae(&chain, &config).unwrap().advantage, [3.0, 0.0, 2.0, 0.0]);
+    }
+
+    /// One turn of `tokens` tokens, V = 0; what the first gets of a reward of 1 on the last, or on each of them.
+    fn credit_of_the_first(tokens: usize, gamma: f64, lambda: f64, each: bool) -> f64 {
+        let turn =
+            TurnRecord { logp: vec![-0.5; tokens], in_loss: vec![true; tokens], reward: 1.0, ..TurnRecord::default() };
+        let mut chain = Chain::<f64>::from_episodes([EpisodeRecord { turns: vec![turn], close: Close::End }]).unwrap();
+        chain.set_values(vec![0.0; tokens]).unwrap();
+        if each {
+            chain.set_rewards(vec![1.0; tokens]).unwrap();
+        }
+        let (gamma, lambda) = (PerBorder::flat(gamma), PerBorder::flat(lambda));
+        gae(&chain, &GaeConfig { gamma, lambda, cut_after_reset: false }).unwrap().advantage[0]
+    }
+
+    /// python3 -c "print(.99 ** 1024, 1 / (1 - .99 * .95))"
+    #[test]
+    fn a_flat_discount_eats_the_credit_of_long_answers() {
+        near(&[credit_of_the_first(1025, 0.99, 1.0, false)], &[3.391_870_540_193_412_6e-5], 1e-15);
+        // The horizon of the first release's defaults: 16.8 tokens.
+        near(&[credit_of_the_first(1025, 0.99, 0.95, true)], &[16.806_722_689_075_63], 1e-9);
+        assert_eq!(credit_of_the_first(1025, 1.0, 1.0, false), 1.0);
+    }
+
+    #[test]
+    fn what_an_earlier_batch_left_in_the_buffers_does_not_show() {
+        let want = gae(&two_turns(), &GaeConfig::default()).unwrap();
+        for length in [0, 3, want.advantage.len(), 100] {
+            let mut out = Gae { advantage: vec![7.0; length], returns: vec![f64::NAN; length] };
+            gae_into(&two_turns(), &GaeConfig::default(), &mut out).unwrap();
+            assert_eq!(out, want, "after a batch of {length}");
+        }
     }
 
     #[test]

@@ -227,6 +227,8 @@ mod tests {
     fn the_key_decides_who_is_compared() {
         let ids = TurnIds { episode: 9, step: 2, agent: 3, policy: 8, role: 4, group: 1, node: 5 };
         assert_eq!(GroupKey::Task.of(&ids), [1, 0, 0]);
+        assert_eq!(GroupKey::Agent.of(&ids), [1, 3, 0]);
+        assert_eq!(GroupKey::Turn.of(&ids), [1, 0, 2]);
         assert_eq!(GroupKey::AgentTurn.of(&ids), [1, 3, 2]);
         assert_eq!(GroupKey::Role.of(&ids), [1, 4, 0]);
         assert_eq!(GroupKey::Node.of(&ids), [1, 5, 0]);

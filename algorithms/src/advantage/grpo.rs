@@ -115,12 +115,19 @@ mod tests {
         near(&got.advantage, &[1.30558, -0.783_348, 0.261_116, -0.783_348], 5e-6);
     }
 
+    /// statistics.stdev of Python: round((r - 1) / (stdev(r) + eps), 4), r = [2,2,1,0,0,0,2,1]; stdev = sqrt(6 / 7). The
+    /// fourth digit tells the two programs apart.
     #[test]
-    fn the_flavour_of_trl() {
-        // statistics.stdev of Python: round((r - 1) / (stdev(r) + 1e-4), 2), r = [2,2,1,0,0,0,2,1].
-        let config = GrpoConfig { eps: 1e-4, ..GrpoConfig::default() };
-        let got = grpo(&[2.0, 2.0, 1.0, 0.0, 0.0, 0.0, 2.0, 1.0], &[3; 8], &config).unwrap();
-        near(&got.advantage, &[1.08, 1.08, 0.0, -1.08, -1.08, -1.08, 1.08, 0.0], 5e-3);
+    fn the_flavours_of_trl_and_verl() {
+        let rewards = [2.0, 2.0, 1.0, 0.0, 0.0, 0.0, 2.0, 1.0];
+        for (eps, a) in [(1e-4, 1.08), (1e-6, 1.0801)] {
+            let got = grpo(&rewards, &[3; 8], &GrpoConfig { eps, ..GrpoConfig::default() }).unwrap();
+            near(&got.advantage, &[a, a, 0.0, -a, -a, -a, a, 0.0], 5e-5);
+        }
+        assert_eq!(GrpoConfig::default().eps, 1e-6, "verl's");
+        let bare = GrpoConfig { std: Std::None, ..GrpoConfig::default() };
+        let got = grpo(&rewards, &[3; 8], &bare).unwrap();
+        assert_eq!(got.advantage, [1.0, 1.0, 0.0, -1.0, -1.0, -1.0, 1.0, 0.0]);
     }
 
     #[test]

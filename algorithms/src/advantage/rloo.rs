@@ -80,8 +80,9 @@ mod tests {
     }
 
     #[test]
-    fn k_of_one_is_refused() {
-        assert!(rloo(&[1.0], &[0], &RlooConfig::default()).is_err());
+    fn k_of_one_is_refused_with_the_way_out() {
+        let refused = rloo(&[1.0], &[0], &RlooConfig::default()).unwrap_err().to_string();
+        assert!(refused.starts_with("rloo") && refused.contains("group_size") && refused.contains("gae"), "{refused}");
     }
 
     #[test]

@@ -50,6 +50,13 @@ pub fn own_team_mix(own: &[f64], team_weight: f64) -> Result<Vec<f64>> {
 mod tests {
     use super::*;
 
+    /// Half own, half team, as the parallel baseline of MARFT's port to AReaL: mean 1, so r = own / 2 + 1 / 2.
+    #[test]
+    fn half_own_and_half_team() {
+        assert_eq!(own_team_mix(&[1.0, -2.0, 4.0], 0.5).unwrap(), [1.0, -0.5, 2.5]);
+        assert_eq!(own_team_mix(&[1.0, -2.0, 4.0], 0.0).unwrap(), [1.0, -2.0, 4.0]);
+    }
+
     #[test]
     fn the_sum_over_the_team_is_kept() {
         let mixed = own_team_mix(&[1.0, -2.0, 4.0], 0.3).unwrap();

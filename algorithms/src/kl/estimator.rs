@@ -1,5 +1,6 @@
 //! # What it is
-//! Three estimates of KL(π‖π_ref) from a single sampled token, known by John Schulman's numbering.
+//! Three estimates of KL(π‖π_ref) from a single sampled token, known by John Schulman's numbering, and verl's form of the
+//! third.
 //!
 //! # Objective (formula)
 //! With d = log π(a) - log π_ref(a) for a token a sampled from π:
@@ -9,11 +10,13 @@
 //! | `k1` | d | none | high, may be negative | 1 |
 //! | `k2` | d² / 2 | small | low | d |
 //! | `k3` | exp(-d) - 1 + d | none | low, never negative | 1 - exp(-d) |
+//! | `low_var_kl` | min(k3, 10) | downwards | low, never negative | 1 - exp(-d), 0 where k3 > 10 |
 //!
 //! # When to use it, when not
-//! In the *reward*, k1 is the classic choice (PPO from human feedback). In the *loss*, take k3 (GRPO, verl's
-//! `low_var_kl`): the derivative of k1 is a constant, whose expectation under the score function is zero, so k1 in the
-//! loss regularises nothing. k2's derivative is the unbiased gradient of the reverse KL on on-policy samples.
+//! In the *reward*, k1 is the classic choice (PPO from human feedback). In the *loss*, take k3 (GRPO): the derivative of
+//! k1 is a constant, whose expectation under the score function is zero, so k1 in the loss regularises nothing. k2's
+//! derivative is the unbiased gradient of the reverse KL on on-policy samples. `low_var_kl` lets go of a token whose
+//! reference probability is more than 13 times its own, where k3 pulls hardest: for parity with verl.
 //!
 //! # Shapes, units, errors
 //! Per token, nats. For k3, d is limited to ±20, so that the result stays finite; beyond it the gradient is zero.
@@ -47,11 +50,16 @@ pub enum KlEstimator {
     /// d² / 2; verl's `mse`.
     #[serde(alias = "mse")]
     K2,
-    /// exp(-d) - 1 + d; verl's `low_var_kl`.
+    /// exp(-d) - 1 + d, as TRL has it.
     #[default]
-    #[serde(alias = "low_var_kl")]
     K3,
+    /// k3 of at most 10, without gradient beyond, as verl has it.
+    #[serde(rename = "low_var_kl")]
+    K3Capped,
 }
+
+/// The largest estimate of verl's `low_var_kl`, nats.
+const CAP: f64 = 10.0;
 
 impl KlEstimator {
     /// The estimate for one token with d = log π - log π_ref, nats. A NaN stays one.
@@ -72,6 +80,11 @@ impl KlEstimator {
                 let parts = (-limited).exp_parts::<FUSED>();
                 (parts.k3, if limited == d { -parts.minus_one } else { <F as Lane>::ZERO })
             }
+            Self::K3Capped => {
+                let (estimate, slope) = Self::K3.parts::<F, FUSED>(d);
+                let cap = F::narrow(CAP);
+                (estimate.least(cap), if estimate > cap { <F as Lane>::ZERO } else { slope })
+            }
         }
     }
 
@@ -83,6 +96,7 @@ impl KlEstimator {
             Self::K1 => task.run(Divergence::<F, 1> { beta }),
             Self::K2 => task.run(Divergence::<F, 2> { beta }),
             Self::K3 => task.run(Divergence::<F, 3> { beta }),
+            Self::K3Capped => task.run(Divergence::<F, 4> { beta }),
         }
     }
 }
@@ -107,7 +121,8 @@ impl<F: Lane, const NUMBER: u8> Objective<F, 1> for Divergence<F, NUMBER> {
         let estimator = match NUMBER {
             1 => KlEstimator::K1,
             2 => KlEstimator::K2,
-            _ => KlEstimator::K3,
+            3 => KlEstimator::K3,
+            _ => KlEstimator::K3Capped,
         };
         let (estimate, slope) = estimator.parts::<F, FUSED>(new - reference);
         Term { loss: self.beta * estimate, grad: self.beta * slope, stats: [estimate] }
@@ -134,9 +149,28 @@ mod tests {
         }
     }
 
+    /// exp(x) - x - 1 with x = -d, and its slope 1 - exp(x); verl clamps x to ±20 and the estimate to ±10.
+    /// python3 -c "from math import exp; print([(exp(x) - x - 1, 1 - exp(x)) for x in (2.5, 3, -12)])"
+    #[test]
+    fn the_form_of_verl_stops_at_ten() {
+        let rows = [
+            (2.5, (8.682_493_960_703_473, -11.182_493_960_703_473), (8.682_493_960_703_473, -11.182_493_960_703_473)),
+            (3.0, (16.085_536_923_187_668, -19.085_536_923_187_668), (10.0, 0.0)),
+            (-12.0, (11.000_006_144_212_353, 0.999_993_855_787_646_7), (10.0, 0.0)),
+            (25.0, (485_165_174.409_790_3, 0.0), (10.0, 0.0)),
+        ];
+        for (x, plain, capped) in rows {
+            for (estimator, (value, slope)) in [(KlEstimator::K3, plain), (KlEstimator::K3Capped, capped)] {
+                let got = estimator.parts::<f64, false>(-x);
+                assert!((got.0 - value).abs() <= 1e-12 * value.max(1.0), "{estimator:?} at {x}: {got:?}");
+                assert!((got.1 - slope).abs() <= 1e-12 * slope.abs().max(1.0), "{estimator:?} at {x}: {got:?}");
+            }
+        }
+    }
+
     #[test]
     fn derivatives_are_those_of_the_values() {
-        for estimator in [KlEstimator::K1, KlEstimator::K2, KlEstimator::K3] {
+        for estimator in [KlEstimator::K1, KlEstimator::K2, KlEstimator::K3, KlEstimator::K3Capped] {
             for d in [-3.0, -0.3, -1e-3, 0.0, 1e-3, 0.3, 3.0, 19.0] {
                 let h = 1e-5;
                 let slope = (estimator.value(d + h) - estimator.value(d - h)) / (2.0 * h);
@@ -160,7 +194,8 @@ mod tests {
             ("k1", KlEstimator::K1),
             ("kl", KlEstimator::K1),
             ("mse", KlEstimator::K2),
-            ("low_var_kl", KlEstimator::K3),
+            ("k3", KlEstimator::K3),
+            ("low_var_kl", KlEstimator::K3Capped),
         ] {
             assert_eq!(serde_json::from_str::<KlEstimator>(&format!("\"{text}\"")).unwrap(), want);
         }

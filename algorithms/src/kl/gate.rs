@@ -79,6 +79,22 @@ mod tests {
     }
 
     #[test]
+    fn the_threshold_itself_passes_and_two_hundredths_is_the_default() {
+        // The first release of MARFT and POAD.
+        assert_eq!(KlGate::default().threshold, 2e-2);
+        assert_eq!(KlGate::default().passes_each(&[2e-2, 2.000_001e-2]).unwrap(), [true, false]);
+    }
+
+    /// k3 is about half the squared change: 2e-3 nats either way give 1.9987e-6 and 2.0013e-6, above 1.7e-6.
+    #[test]
+    fn a_gate_of_1_7e_6_trips_on_a_drift_of_two_thousandths() {
+        let k3 = [2e-3, -2e-3].map(|d| crate::kl::KlEstimator::K3.value(d));
+        crate::loss::testing::assert_close(&k3.map(|k3| 1e6 * k3), &[1.998_667_333_079, 2.001_334_000_303], 1e-9);
+        assert_eq!(KlGate { threshold: 1.7e-6 }.passes_each(&k3).unwrap(), [false; 2]);
+        assert_eq!(KlGate { threshold: 1e-3 }.passes_each(&k3).unwrap(), [true; 2]);
+    }
+
+    #[test]
     fn a_nan_neither_passes_nor_stops() {
         assert!(KlGate::default().passes(f64::NAN).is_err());
         assert!(KlGate::default().passes_each(&[0.0, f64::INFINITY]).is_err());

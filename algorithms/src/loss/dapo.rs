@@ -162,8 +162,16 @@ mod tests {
         let out = dapo(&new, &batch, &Dapo::default()).unwrap();
         assert_close(&[out.value], &[-(1.25 + 1.0 + 1.28 - 0.8) / 4.0], 1e-12);
         assert_eq!((out.diagnostics.clip_low, out.diagnostics.clip_high), (0.25, 0.25));
-        let with_dual = dapo(&new, &batch, &Dapo { dual_clip: Some(10.0), ..Dapo::default() }).unwrap();
-        assert_close(&[with_dual.value], &[out.value], 1e-12);
+    }
+
+    /// ρ = 20 and 9, A = -1: without the second bound (20 + 9) / 2; with c = 10, verl's recipe, (10 + 9) / 2.
+    #[test]
+    fn the_second_bound_is_optional() {
+        let new = variable(&[20f64.ln(), 9f64.ln()]);
+        let batch = PolicyBatch::new(&[0.0; 2], &[-1.0; 2], &[true; 2], &[2]);
+        let run = |dual_clip| dapo(&new, &batch, &Dapo { dual_clip, ..Dapo::default() }).unwrap();
+        assert_close(&[run(None).value, run(Some(10.0)).value], &[14.5, 9.5], 1e-12);
+        assert_eq!(run(Some(10.0)).diagnostics.dual_clip, 0.5);
     }
 
     /// The numbers of the published recipe: L_max 20480, L_buf 4096, factor 1.

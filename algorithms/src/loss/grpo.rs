@@ -11,8 +11,8 @@
 //! As printed in the paper, and as TRL's `loss_type = "grpo"`. On-policy (one update per batch) ρ is 1, so that the
 //! clip never acts: the TRL 0.14 flavour without clipping is the same loss with `logp_old` equal to `logp_new`. Long
 //! answers get less weight per token; where that hurts take [`dapo`](mod@super::dapo) or
-//! [`dr_grpo`](mod@super::dr_grpo). verl's flavour is `aggregation = "token-mean"` with a
-//! [`dual_clip`](mod@super::dual_clip).
+//! [`dr_grpo`](mod@super::dr_grpo). verl's flavour is `aggregation = "token-mean"` and `kl_loss_type = "low_var_kl"`,
+//! with a [`dual_clip`](mod@super::dual_clip).
 //!
 //! # Shapes, units, errors
 //! As [`ppo_clip`](mod@super::ppo_clip); with β ≠ 0 the batch must hold `logp_ref`.

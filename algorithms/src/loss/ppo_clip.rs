@@ -116,7 +116,7 @@ mod tests {
     use super::*;
     use crate::loss::testing::{assert_close, gradient, variable};
 
-    /// Fixture `ppo_action_level` (marft.md numbers; formula in tests/reference/gen_fixtures.py).
+    /// Fixture `ppo_action_level`; formula in tests/reference/gen_fixtures.py.
     #[test]
     fn action_level() {
         let new = variable(&[-10.0, -7.9, -12.3, -6.0]);
@@ -178,6 +178,34 @@ mod tests {
         let batch = PolicyBatch::new(&[-1.0, -1.0, f64::INFINITY], &[1.0; 3], &[true; 3], &[3]);
         let message = ppo_clip(&new, &batch, &PpoClip::default()).unwrap_err().to_string();
         assert!(message.starts_with("logp_new is NaN at token 1"), "{message}");
+    }
+
+    /// Log-ratios are limited to ±20, beyond which there is no gradient: exp(20) = 485165195.4, exp(-20) = 2.06e-9. A = -1
+    /// is not clipped above, so the first token shows the limit; A = 1 is not clipped below, nor is the second.
+    #[test]
+    fn a_log_ratio_is_limited_to_twenty() {
+        let new = variable(&[25.0, -25.0, 19.0]);
+        let run = |of: usize| {
+            let (mut advantage, mut in_loss) = ([-1.0, 1.0, -1.0], [false; 3]);
+            in_loss[of] = true;
+            advantage[of] *= 2.0;
+            let out =
+                ppo_clip(&new, &PolicyBatch::new(&[0.0; 3], &advantage, &in_loss, &[3]), &PpoClip::default()).unwrap();
+            (out.value, gradient(&out.loss, &new)[of])
+        };
+        assert_close(&[run(0).0, run(0).1], &[2.0 * 485_165_195.409_790_3, 0.0], 1e-12);
+        assert_close(&[run(1).0, run(1).1], &[-2.0 * 2.061_153_622_438_558e-9, 0.0], 1e-20);
+        assert_close(&[run(2).0, run(2).1], &[2.0 * 178_482_300.963_187_25; 2], 1e-12);
+    }
+
+    /// A published setting has ε = 10 on both sides: 1 - 10 is below every ratio, so nothing is stopped there.
+    #[test]
+    fn a_distance_above_one_leaves_the_lower_side_open() {
+        let new = variable(&[1e-3_f64.ln(), 12.0_f64.ln()]);
+        let batch = PolicyBatch::new(&[0.0; 2], &[-1.0, 1.0], &[true; 2], &[2]);
+        let out = ppo_clip(&new, &batch, &PpoClip { clip_low: 10.0, ..PpoClip::default() }).unwrap();
+        assert_close(&[out.value], &[(1e-3 - 11.0) / 2.0], 1e-12);
+        assert_close(&gradient(&out.loss, &new), &[5e-4, 0.0], 1e-12);
     }
 
     #[test]

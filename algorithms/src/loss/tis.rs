@@ -253,6 +253,21 @@ mod tests {
         assert_close(&[report.mean_gap, report.max_gap, report.out_of_range], &[0.9, 2.0, 0.5], 1e-12);
     }
 
+    /// TRL's default: one weight per sequence, out of the loss above 3. Its recipe for truncation: limited to 2. Sums of d:
+    /// 0.5, 1, 1.5, so exp: 1.6487, 2.7183, 4.4817.
+    #[test]
+    fn the_settings_of_trl() {
+        let run =
+            |config: &Tis| tis(&[-1.0; 4], &[-1.5, -2.0, -2.0, -1.5], &[true; 4], &[1, 1, 2], config).unwrap().weight;
+        let (e05, e10) = (0.5f64.exp(), 1f64.exp());
+        let default: Tis = serde_json::from_str("{}").unwrap();
+        assert_eq!(default, Tis { mode: TisMode::SequenceMask, max: 3.0, min: None });
+        assert_close(&run(&default), &[e05, e10, 0.0, 0.0], 1e-12);
+        let text =
+            r#"{"vllm_importance_sampling_mode": "sequence_truncate", "vllm_importance_sampling_clip_max": 2.0}"#;
+        assert_close(&run(&serde_json::from_str(text).unwrap()), &[e05, 2.0, 2.0, 2.0], 1e-12);
+    }
+
     #[test]
     fn an_unknown_probability_is_refused_by_name() {
         let message = tis(&[-1.0, -1.0], &[-1.0, f64::NAN], &[true; 2], &[2], &Tis::default()).unwrap_err().to_string();

@@ -132,6 +132,34 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_equal_to_its_reference_gives_ln_2() {
+        let (chosen, rejected) = (variable(&[-3.0, -2.0]), variable(&[-5.0, -1.0]));
+        let same = PairLogps { chosen: &chosen, rejected: &rejected };
+        for beta in [0.1, 5.0] {
+            let out = dpo(same, same, &Dpo { beta, ..Dpo::default() }).unwrap();
+            assert_close(&[out.value], &[std::f64::consts::LN_2], 1e-12);
+        }
+    }
+
+    /// The gradient is the slope of the value, by central differences, for every curve.
+    #[test]
+    fn finite_differences() {
+        let (rejected, reference) = (Tensor::from_slice(&[-1.1]), Tensor::from_slice(&[-0.7]));
+        let loss = |chosen: &Tensor, config: &Dpo| {
+            let policy = PairLogps { chosen, rejected: &rejected };
+            dpo(policy, PairLogps { chosen: &reference, rejected: &reference }, config).unwrap()
+        };
+        for curve in [DpoCurve::Sigmoid, DpoCurve::Robust, DpoCurve::Hinge] {
+            let config = Dpo { beta: 0.4, curve, label_smoothing: 0.1 };
+            let at = |x: f64| loss(&variable(&[x]), &config).value;
+            let chosen = variable(&[-0.3]);
+            let slope = (at(-0.3 + 1e-6) - at(-0.3 - 1e-6)) / 2e-6;
+            assert!(slope < 0.0, "{curve:?}");
+            assert_close(&gradient(&loss(&chosen, &config).loss, &chosen), &[slope], 1e-8);
+        }
+    }
+
+    #[test]
     fn settings_that_mean_nothing_are_refused() {
         let one = Tensor::from_slice(&[0.0]);
         let pair = PairLogps { chosen: &one, rejected: &one };

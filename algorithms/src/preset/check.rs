@@ -25,7 +25,7 @@ impl Algorithm {
             ("lambda_agent", self.lambda_agent, share(self.lambda_agent), "it must lie in [0, 1]"),
             ("lambda_step", self.lambda_step, share(self.lambda_step), "it must lie in [0, 1]"),
             ("rae_decay", self.rae_decay, share(self.rae_decay) && self.rae_decay < 1.0, "it must lie in [0, 1)"),
-            ("clip_low", self.clip_low, weight(self.clip_low) && self.clip_low < 1.0, "it must lie in [0, 1)"),
+            ("clip_low", self.clip_low, weight(self.clip_low), "it must not be negative"),
             ("clip_high", self.clip_high, weight(self.clip_high), "it must not be negative"),
             ("ratio_min", self.ratio_min, share(self.ratio_min), "it must lie in [0, 1]"),
             ("ratio_max", self.ratio_max, self.ratio_max >= 1.0, "it must be at least 1"),

@@ -132,7 +132,8 @@ fn trl(preset: &str) -> Option<Value> {
                 "dynamic_sampling": false, "overlong_buffer": null, "max_completion_length": 512, "mask_truncated": true,
             }),
         ),
-        "cispo" => with(grpo, json!({ "ratio_max": 5.0 })),
+        // Of the recipe that sets epsilon_high = 5.
+        "cispo" => with(grpo, json!({ "ratio_max": 5.0, "scale_over": "batch" })),
         "rloo" => json!({ "group_size": 2, "aggregation": "seq-mean-token-sum" }),
         _ => return None,
     })
@@ -140,20 +141,23 @@ fn trl(preset: &str) -> Option<Value> {
 
 /// What verl's documented recipes set.
 fn verl(preset: &str) -> Option<Value> {
-    let actor = json!({ "weight_decay": 0.01, "dual_clip": 3.0 });
+    // A step of 1024 prompts is cut into mini-batches of 256.
+    let actor = json!({ "weight_decay": 0.01, "dual_clip": 3.0, "mini_batches": 4 });
     Some(match preset {
+        // The critic has an optimizer of its own.
         "ppo" => with(
             actor,
             json!({
-                "lambda_token": 1.0, "lambda_agent": 1.0, "lambda_step": 1.0, "value_clip": 0.5,
+                "lambda_token": 1.0, "lambda_agent": 1.0, "lambda_step": 1.0, "value_clip": 0.5, "value_coef": 1.0,
             }),
         ),
         "grpo" => with(actor, json!({ "group_size": 5, "kl_loss_coef": 0.001, "aggregation": "token-mean" })),
         "dr-grpo" => with(actor, json!({ "group_size": 5 })),
-        "dapo" => with(actor, json!({ "group_size": 16, "dual_clip": 10.0 })),
+        // 512 prompts of 16 answers, mini-batches of 512 answers.
+        "dapo" => with(actor, json!({ "group_size": 16, "dual_clip": 10.0, "mini_batches": 16 })),
         "gspo" => json!({ "group_size": 5, "weight_decay": 0.01 }),
         // clip_ratio_low 10, clip_ratio_high 0.2: the weight is kept in [0, 1.2].
-        "cispo" => json!({ "group_size": 5, "weight_decay": 0.01, "ratio_max": 1.2 }),
+        "cispo" => json!({ "group_size": 5, "weight_decay": 0.01, "ratio_max": 1.2, "mini_batches": 4 }),
         "reinforce++" => with(actor, json!({ "kl_reward_coef": 0.001 })),
         "rloo" | "reinforce++-baseline" => with(actor, json!({ "group_size": 5, "kl_reward_coef": 0.001 })),
         _ => return None,

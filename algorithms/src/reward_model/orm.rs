@@ -112,6 +112,24 @@ mod tests {
         assert_close(&gradient(&out.loss, &chosen), &[-0.268_941_421_369_995_1 + 0.08], 1e-12);
     }
 
+    /// The gradients are the slopes of the values, by central differences.
+    #[test]
+    fn finite_differences() {
+        let slope = |at: &dyn Fn(f64) -> f64| (at(-0.8 + 1e-6) - at(-0.8 - 1e-6)) / 2e-6;
+        let score = variable(&[-0.8]);
+        let pointwise = |score: &Tensor| orm_pointwise(score, &[0.375]).unwrap();
+        let want = slope(&|r| pointwise(&variable(&[r])).value);
+        assert_close(&gradient(&pointwise(&score).loss, &score), &[want], 1e-8);
+
+        let rejected = Tensor::from_slice(&[0.3]);
+        let pairwise = |chosen: &Tensor| {
+            let config = OrmPairwise { centering: 0.01 };
+            orm_pairwise(PairLogps { chosen, rejected: &rejected }, Some(&Tensor::from_slice(&[0.2])), &config).unwrap()
+        };
+        let want = slope(&|r| pairwise(&variable(&[r])).value);
+        assert_close(&gradient(&pairwise(&score).loss, &score), &[want], 1e-8);
+    }
+
     #[test]
     fn extreme_logits_stay_finite_and_a_wrong_label_is_refused() {
         let score = variable(&[1e5, -1e5]);

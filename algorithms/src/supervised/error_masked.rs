@@ -96,6 +96,25 @@ mod tests {
         assert_eq!(bits(ErrorMask::Off), [0, 1, 1, 1, 0, 1, 1]);
     }
 
+    /// A log of five turns, each a thought, a call of two tokens, and a result that is not trained; the second and the
+    /// fourth call fail.
+    #[test]
+    fn five_turns_with_two_failures() {
+        let turns: Vec<TurnSpan> = [false, true, false, true, false]
+            .into_iter()
+            .flat_map(|failed| {
+                let turn = TurnSpan { tokens: 3, thought: 1, trained: true, failed };
+                [turn, TurnSpan { tokens: 1, thought: 0, trained: false, failed }]
+            })
+            .collect();
+        let bits = |scope| -> String {
+            error_mask(&turns, scope).unwrap().iter().map(|&kept| if kept { '1' } else { '.' }).collect()
+        };
+        assert_eq!(bits(ErrorMask::Turn), "111.....111.....111.");
+        assert_eq!(bits(ErrorMask::Action), "111.1...111.1...111.");
+        assert_eq!(bits(ErrorMask::Off), "111.111.111.111.111.");
+    }
+
     /// By hand: the mean over the two tokens of the corrective turn; a trajectory that only failed adds nothing.
     #[test]
     fn a_trajectory_that_only_failed_is_not_averaged_in() {

@@ -121,3 +121,71 @@ impl<F: Real> Chain<F> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::advantage::gae::{GaeConfig, PerBorder, gae};
+
+    fn turn(step: u32, agent: u32, tokens: usize, reward: f64) -> TurnRecord<f64> {
+        let ids = TurnIds { step, agent, ..TurnIds::default() };
+        TurnRecord { ids, logp: vec![-0.5; tokens], in_loss: vec![true; tokens], reward }
+    }
+
+    fn chain(turns: Vec<TurnRecord<f64>>, close: Close<f64>) -> Result<Chain<f64>> {
+        Chain::from_episodes([EpisodeRecord { turns, close }])
+    }
+
+    /// An agent that says nothing at once, whose first token is the end: others crash on it, or lose its reward.
+    #[test]
+    fn an_empty_turn_is_legal_and_its_reward_counts() {
+        let turns = vec![turn(0, 0, 2, 0.0), turn(0, 1, 0, 0.75), turn(1, 0, 1, 1.0)];
+        let mut chain = chain(turns, Close::End).unwrap();
+        let borders = [Boundary::Token, Boundary::Agent, Boundary::Step, Boundary::End];
+        assert_eq!((chain.boundary(), chain.in_loss()), (&borders[..], &[true, true, false, true][..]));
+        assert_eq!(chain.reward(), [0.0, 0.0, 0.75, 1.0]);
+        chain.set_values(vec![0.25, 0.25, 9.0, 0.5]).unwrap();
+        let config = GaeConfig { lambda: PerBorder::flat(1.0), ..GaeConfig::default() };
+        // 1 - .5; before it .75 + .5 - .25 and what follows.
+        assert_eq!(gae(&chain, &config).unwrap().advantage, [1.5, 1.5, 0.0, 0.5]);
+        assert_eq!(chain.actions().logp(), [-1.0, 0.0, -0.5]);
+    }
+
+    #[test]
+    fn what_is_no_episode_is_refused_with_its_place() {
+        let refusal = |turns, close| chain(turns, close).unwrap_err().to_string();
+        let message = refusal(vec![], Close::End);
+        assert!(message.starts_with("episode 0 has no turn: leave it out"), "{message}");
+        let message = refusal(vec![turn(1, 0, 1, 0.0), turn(0, 0, 1, 0.0)], Close::End);
+        assert!(message.starts_with("episode 0 goes back from step 1 to step 0"), "{message}");
+        let mut short = turn(0, 0, 2, 0.0);
+        short.in_loss.pop();
+        let message = refusal(vec![short], Close::End);
+        assert!(message.starts_with("in_loss of a turn has 1 entries for 2 elements"), "{message}");
+        let message = refusal(vec![turn(0, 0, 2, f64::NAN)], Close::End);
+        assert!(message.starts_with("reward is NaN at element 1"), "{message}");
+        let message = refusal(vec![turn(0, 0, 1, 0.0)], Close::Truncated { bootstrap: f64::INFINITY });
+        assert!(message.starts_with("bootstrap value is inf at element 0"), "{message}");
+        let mut unknown = turn(0, 0, 2, 0.0);
+        unknown.logp[1] = f64::NAN;
+        let message = refusal(vec![unknown.clone()], Close::End);
+        assert!(message.starts_with("behaviour log-prob is NaN at element 1"), "{message}");
+        unknown.in_loss[1] = false;
+        assert!(chain(vec![unknown], Close::End).is_ok(), "an observation was not sampled");
+    }
+
+    /// Cut by a limit, every agent's own chain goes on from the bootstrap; ended, none does. Two agents, two steps.
+    #[test]
+    fn independent_agents_close_as_their_episode_does() {
+        let turns = || (0..4).map(|at| turn(at / 2, at % 2, 1, f64::from(at))).collect();
+        let bootstrap = 4.0;
+        for (close, end) in [(Close::Truncated { bootstrap }, Boundary::Truncated), (Close::End, Boundary::End)] {
+            let own = chain(turns(), close).unwrap().per_agent();
+            assert_eq!(own.source, [0, 2, 1, 3]);
+            assert_eq!(own.chain.boundary(), [Boundary::Step, end, Boundary::Step, end]);
+            assert_eq!(own.chain.reward(), [0.0, 2.0, 1.0, 3.0]);
+            let want: &[f64] = if end == Boundary::End { &[] } else { &[4.0, 4.0] };
+            assert_eq!(own.chain.bootstrap(), want);
+        }
+    }
+}

@@ -1,7 +1,9 @@
 //! Reading `fixtures.json`, made by `tests/reference/gen_fixtures.py`, and every fixture that is not about GAE.
 
+use marft_algorithms::advantage::dr_grpo::{DrGrpoConfig, dr_grpo};
 use marft_algorithms::advantage::group::Std;
 use marft_algorithms::advantage::joint::decompose;
+use marft_algorithms::advantage::monte_carlo::{MonteCarloConfig, monte_carlo};
 use marft_algorithms::advantage::normalise::{NormaliseConfig, Scope, normalise, normalise_nonzero, whiten};
 use marft_algorithms::credit::last_agent::last_agent;
 use marft_algorithms::credit::per_step::per_step;
@@ -12,6 +14,8 @@ use marft_algorithms::order::schedule::{Schedule, SequentialOrder, global_step};
 use marft_algorithms::order::warm_up::WarmUp;
 use marft_algorithms::trajectory::{Chain, Close, EpisodeRecord, TurnIds, TurnRecord};
 use serde_json::Value;
+
+use super::build::{self, chain, turn};
 
 /// One fixture: its inputs and the expected numbers.
 pub(crate) fn fixture(name: &str) -> (Value, Value) {
@@ -54,12 +58,16 @@ fn adv_norm() {
 
     let in_loss: Vec<bool> = numbers(&inputs["mask"]).iter().map(|&m| m > 0.0).collect();
     let turn = TurnRecord { logp: vec![0.0; in_loss.len()], in_loss, ..TurnRecord::default() };
-    let chain = Chain::<f64>::from_episodes([EpisodeRecord { turns: vec![turn], close: Close::End }]).unwrap();
+    let records = [EpisodeRecord { turns: vec![turn], close: Close::End }];
+    let chain = chain(records.to_vec(), vec![0.0; advantages.len()]);
     let got = normalise(&chain, &advantages, &NormaliseConfig::default()).unwrap();
     near(&got, &numbers(&expected["correct"]), EXACT);
 
-    // On tensors, in f32, with a mask of integers.
+    // In f32: the chain, and tensors with a mask of integers.
     let narrow: Vec<f32> = advantages.iter().map(|&a| a as f32).collect();
+    let single = build::narrow(&records, &vec![0.0; narrow.len()]);
+    let got = normalise(&single, &narrow, &NormaliseConfig::default()).unwrap();
+    near(&got.into_iter().map(f64::from).collect::<Vec<_>>(), &numbers(&expected["correct"]), SINGLE);
     let mask: Vec<i64> = numbers(&inputs["mask"]).iter().map(|&m| m as i64).collect();
     let (tensor, mask) = (tch::Tensor::from_slice(&narrow), tch::Tensor::from_slice(&mask));
     let got = Vec::<f32>::try_from(&whiten(&tensor, &mask, Std::Biased, 1e-8).unwrap()).unwrap();
@@ -71,25 +79,36 @@ fn adv_norm() {
 fn group1_mean_centering_erases_reward() {
     let (inputs, expected) = fixture("group1_mean_centering_erases_reward");
     let (values, rewards) = (numbers(&inputs["values"]), numbers(&inputs["rewards"]));
-    let episode = |index: u32| {
-        let ids = TurnIds { episode: index, group: index, ..TurnIds::default() };
-        let turn = TurnRecord { ids, logp: vec![0.0; 3], in_loss: vec![true; 3], reward: rewards[index as usize] };
-        EpisodeRecord { turns: vec![turn], close: Close::End }
+    let records = |rewards: &[f64]| -> Vec<EpisodeRecord<f64>> {
+        let record = |(index, &reward): (usize, &f64)| {
+            let ids = TurnIds { episode: index as u32, group: index as u32, ..TurnIds::default() };
+            EpisodeRecord { turns: vec![turn(ids, 3, reward)], close: Close::End }
+        };
+        rewards.iter().enumerate().map(record).collect()
     };
-    let mut chain = Chain::<f64>::from_episodes([episode(0), episode(1)]).unwrap();
-    chain.set_values(values).unwrap();
-    let raw = marft_algorithms::advantage::monte_carlo::monte_carlo(
-        &chain,
-        &marft_algorithms::advantage::monte_carlo::MonteCarloConfig::default(),
-    )
-    .unwrap()
-    .advantage;
+    let chain = chain(records(&rewards), values.clone());
+    let returns = |chain: &Chain<f64>| monte_carlo(chain, &MonteCarloConfig::default()).unwrap().advantage;
+    let raw = returns(&chain);
     near(&raw, &numbers(&expected["raw"]), EXACT);
-    // The reference shows that centring each sequence gives the same whatever the reward was ...
-    near(&numbers(&expected["centred"]), &numbers(&expected["centred_with_rewards_flipped"]), EXACT);
-    // ... so it is refused, also on an f32 chain.
+    // Centring each sequence by its own tokens gives the same whatever the reward was ...
+    let centred = |raw: &[f64]| -> Vec<f64> {
+        raw.chunks(3).flat_map(|own| dr_grpo(own, &[0; 3], &DrGrpoConfig::default()).unwrap().advantage).collect()
+    };
+    near(&centred(&raw), &numbers(&expected["centred"]), EXACT);
+    let flipped: Vec<f64> = rewards.iter().map(|reward| 1.0 - reward).collect();
+    let flipped = returns(&build::chain(records(&flipped), values.clone()));
+    near(&centred(&flipped), &numbers(&expected["centred_with_rewards_flipped"]), EXACT);
+    near(&centred(&flipped), &centred(&raw), EXACT);
+    // ... so it is refused, in both floats, with the reason and the way out.
     let config = NormaliseConfig { mean: Scope::Group, ..NormaliseConfig::default() };
-    assert!(normalise(&chain, &raw, &config).is_err());
+    let narrow: Vec<f32> = raw.iter().map(|&a| a as f32).collect();
+    let refusals = [
+        normalise(&chain, &raw, &config).unwrap_err(),
+        normalise(&build::narrow(&records(&rewards), &values), &narrow, &config).unwrap_err(),
+    ];
+    for refusal in refusals.map(|error| error.to_string()) {
+        assert!(refusal.contains("removes the reward") && refusal.contains("centre over the batch"), "{refusal}");
+    }
     // Over the batch the reward survives.
     let batch = NormaliseConfig { std: Std::None, ..NormaliseConfig::default() };
     let kept = normalise(&chain, &raw, &batch).unwrap();
@@ -106,14 +125,20 @@ fn advantage_decomposition() {
     let v: f64 = first.iter().zip(&q1).map(|(p, q)| p * q).sum();
     near(&[v], &[number(&expected["V"])], EXACT);
     near(&q1, &numbers(&expected["Q1"]), EXACT);
+    let mut first_mean = 0.0;
     for (a1, row) in q.iter().enumerate() {
+        let mut second_mean = 0.0;
         for (a2, &joint) in row.iter().enumerate() {
             let parts = decompose(v, &[q1[a1], joint]).unwrap();
             near(&parts[..1], &[number(&expected["A1"][a1])], EXACT);
             near(&parts[1..], &[number(&expected["A2"][a1][a2])], EXACT);
             near(&[parts.iter().sum()], &[number(&expected["joint"][a1][a2])], EXACT);
+            first_mean += first[a1] * second[a1][a2] * parts[0];
+            second_mean += second[a1][a2] * parts[1];
         }
+        near(&[second_mean], &[0.0], EXACT);
     }
+    near(&[first_mean], &[0.0], EXACT);
 }
 
 #[test]
@@ -124,19 +149,16 @@ fn sequential_update_factor() {
     let column = |name: &str, agent: u32| -> Vec<f64> {
         inputs[name].as_array().unwrap().iter().map(|row| number(&row[agent as usize])).collect()
     };
-    let advantages = numbers(&inputs["advantages"]);
     let mut factor = Factor::new(2);
     for (place, agent) in schedule.learners(0, 0, 3).unwrap().into_iter().enumerate() {
         let want = &expected["per_agent"][place];
         assert_eq!(agent, number(&want["agent"]) as u32);
-        let m = factor.weights();
-        near(&m, &numbers(&want["M_in"]), EXACT);
+        near(&factor.weights(), &numbers(&want["M_in"]), EXACT);
+        // The losses that M weighs are those of the fixture in tests/losses/fixtures.rs.
         let (new, old) = (column("logp_new", agent), column("logp_old", agent));
-        let ratio: Vec<f64> = new.iter().zip(&old).map(|(new, old)| (new - old).exp()).collect();
-        near(&ratio, &numbers(&want["ratio"]), EXACT);
-        let surrogate = |i: usize| (ratio[i] * advantages[i]).min(ratio[i].clamp(0.8, 1.2) * advantages[i]);
-        let loss = -(m[0] * surrogate(0) + m[1] * surrogate(1)) / 2.0;
-        near(&[loss], &[number(&want["loss"])], EXACT);
+        let mut alone = Factor::new(2);
+        alone.update(&new, &old).unwrap();
+        near(&alone.weights(), &numbers(&want["ratio"]), EXACT);
         factor.update(&new, &old).unwrap();
     }
     near(&factor.weights(), &numbers(&expected["M_final"]), EXACT);
@@ -234,16 +256,15 @@ fn credit_assignment() {
     near(&place(&per_step(&given, 0.0).unwrap().0), &numbers(&expected["per_step"]), EXACT);
 }
 
-/// The reward of a team of which some agents answered: the mean of what is right, paid to the last agent.
+/// The score of a team of which some agents answered is the environment's affair; here it is paid to the last agent.
 #[test]
 fn math_env_reward() {
     let (_, expected) = fixture("math_env_reward");
-    for row in expected.as_array().expect("rows") {
-        let (correct, answered) = (numbers(&row["correct"]), numbers(&row["with_answer"]));
-        let right: f64 = correct.iter().zip(&answered).map(|(correct, answered)| correct * answered).sum();
-        let score = right / answered.iter().sum::<f64>();
-        near(&[score], &[number(&row["score"])], 1e-12);
-        near(&last_agent(correct.len(), score).expect("a team"), &numbers(&row["rewards"]), 1e-12);
+    let rows = expected.as_array().expect("rows");
+    assert_eq!(rows.len(), 12);
+    for row in rows {
+        let agents = numbers(&row["correct"]).len();
+        near(&last_agent(agents, number(&row["score"])).expect("a team"), &numbers(&row["rewards"]), 0.0);
     }
 }
 

@@ -57,6 +57,16 @@ fn ppo_case<F: Lane>(name: &str, in_loss: &[bool], tolerance: f64) {
     if let Some(entropy) = want["entropy"].as_f64() {
         assert_close("entropy", &[bonus.mean], &[entropy], tolerance);
     }
+    // Alone, an item shows its own ratio and its own term.
+    let ratios = flat(&want["ratio"]);
+    for item in (0..in_loss.len()).filter(|&item| in_loss[item]) {
+        let batch = PolicyBatch::new(&old[item..=item], &advantage[item..=item], &[true], &[1]);
+        let out = ppo_clip(&new.narrow(0, item as i64, 1), &batch, &config).unwrap();
+        assert_close("ratio", &[out.diagnostics.ratio_mean], &[ratios[item]], tolerance);
+        if let Some(terms) = want.get("per_item") {
+            assert_close("item", &[out.value], &[flat(terms)[item]], tolerance);
+        }
+    }
 }
 
 fn ppo_action<F: Lane>(tolerance: f64) {
@@ -81,8 +91,14 @@ fn value<F: Lane>(tolerance: f64) {
     for (name, curve) in curves {
         let config = ValueLossConfig { clip: Some(number(&inputs["eps"])), curve, ..ValueLossConfig::default() };
         let batch = ValueBatch::new(&old, &returns, &[true; 5], &[5]);
-        let out = value_loss(&leaf::<F>(&column("v_new")), &batch, &config).unwrap();
+        let new = leaf::<F>(&column("v_new"));
+        let out = value_loss(&new, &batch, &config).unwrap();
         assert_close(name, &[out.value], &[number(&want[name]["loss"])], tolerance);
+        for (item, term) in flat(&want[name]["per_item"]).into_iter().enumerate() {
+            let batch = ValueBatch::new(&old[item..=item], &returns[item..=item], &[true], &[1]);
+            let out = value_loss(&new.narrow(0, item as i64, 1), &batch, &config).unwrap();
+            assert_close(name, &[out.value], &[term], tolerance);
+        }
     }
 }
 
@@ -92,8 +108,20 @@ fn decoupled_ppo<F: Lane>(tolerance: f64) {
     let (proximal, behave, advantage) = (column("prox_logp"), column("behave_logp"), column("advantages"));
     let batch = PolicyBatch::new(&proximal, &advantage, &[true; 4], &[4]);
     let config = Decoupled { clip_low: number(&inputs["eps"]), cap: number(&inputs["cap"]), ..Decoupled::default() };
-    let out = decoupled(&leaf::<F>(&flat(&inputs["logp"])), &batch, &behave, &config).unwrap();
+    let new = leaf::<F>(&flat(&inputs["logp"]));
+    let out = decoupled(&new, &batch, &behave, &config).unwrap();
     assert_close("loss", &[out.value], &[number(&want["loss"])], tolerance);
+    // Where the current policy is the proximal one and A = -1, an item's term is its behaviour weight.
+    let (weights, ratios) = (flat(&want["behave_weight"]), flat(&want["ratio"]));
+    let bad = [F::narrow(-1.0)];
+    for item in 0..4 {
+        let one = PolicyBatch::new(&proximal[item..=item], &bad, &[true], &[1]);
+        let weight = decoupled(&leaf::<F>(&[proximal[item].wide()]), &one, &behave[item..=item], &config).unwrap();
+        assert_close("weight", &[weight.value], &[weights[item]], tolerance);
+        assert_eq!(weight.value != 0.0, want["kept"][item].as_bool().unwrap());
+        let out = decoupled(&new.narrow(0, item as i64, 1), &one, &behave[item..=item], &config).unwrap();
+        assert_close("ratio", &[out.diagnostics.ratio_mean], &[ratios[item]], tolerance);
+    }
 }
 
 fn kl_estimators<F: Lane>(tolerance: f64) {

@@ -2,6 +2,8 @@
 
 use marft_algorithms::loss::{PolicyBatch, PpoClip, ppo_clip};
 use marft_algorithms::tree::{Branch, PrefixTree};
+use proptest::collection::vec;
+use proptest::prelude::*;
 use tch::{Device, Kind, Tensor};
 
 use crate::columns::assert_close;
@@ -11,20 +13,22 @@ const WORDS: i64 = 12;
 
 /// Two layers of single-head attention with a feed-forward part, and learned positions.
 struct Toy {
+    kind: Kind,
     parameters: Vec<Tensor>,
 }
 
 impl Toy {
-    fn new() -> Self {
+    fn new(kind: Kind) -> Self {
         tch::manual_seed(3);
         let mut shapes = vec![[WORDS, WIDTH], [16, WIDTH]];
         for _ in 0..2 {
             shapes.extend([[WIDTH, WIDTH]; 6]);
         }
         shapes.push([WIDTH, WORDS]);
-        let random =
-            |shape: [i64; 2]| (Tensor::randn(shape, (Kind::Double, Device::Cpu)) * 0.4).set_requires_grad(true);
-        Self { parameters: shapes.into_iter().map(random).collect() }
+        let random = |shape: [i64; 2]| {
+            (Tensor::randn(shape, (Kind::Double, Device::Cpu)) * 0.4).to_kind(kind).set_requires_grad(true)
+        };
+        Self { kind, parameters: shapes.into_iter().map(random).collect() }
     }
 
     /// Log-probabilities of all words after each token, `[n, words]`.
@@ -35,11 +39,11 @@ impl Toy {
         for layer in 0..2i64 {
             let w = &p[2 + 6 * layer as usize..];
             let scores = x.matmul(&w[0]).matmul(&x.matmul(&w[1]).tr()) / (WIDTH as f64).sqrt();
-            let attention = scores.masked_fill(&mask.logical_not(), f64::NEG_INFINITY).softmax(-1, Kind::Double);
+            let attention = scores.masked_fill(&mask.logical_not(), f64::NEG_INFINITY).softmax(-1, self.kind);
             x = &x + attention.matmul(&x.matmul(&w[2])).matmul(&w[3]);
             x = &x + x.matmul(&w[4]).tanh().matmul(&w[5]);
         }
-        x.matmul(&p[p.len() - 1]).log_softmax(-1, Kind::Double)
+        x.matmul(&p[p.len() - 1]).log_softmax(-1, self.kind)
     }
 
     /// Log-probability of every token of a tree given its ancestors, `[len]`; 0 for a first token, which nothing
@@ -53,7 +57,7 @@ impl Toy {
             .index_select(0, &Tensor::from_slice(&predictor))
             .gather(1, &Tensor::from_slice(tree.tokens()).unsqueeze(1), false)
             .squeeze_dim(1);
-        picked * Tensor::from_slice(&known).to_kind(Kind::Double)
+        picked * Tensor::from_slice(&known).to_kind(self.kind)
     }
 
     /// The same for one branch alone, without any tree.
@@ -63,12 +67,12 @@ impl Toy {
         let causal = Tensor::ones([n, n], (Kind::Bool, Device::Cpu)).tril(0);
         let all = self.forward(tokens, &positions, &causal);
         let next = all.narrow(0, 0, n - 1).gather(1, &Tensor::from_slice(&tokens[1..]).unsqueeze(1), false);
-        Tensor::cat(&[Tensor::zeros([1], (Kind::Double, Device::Cpu)), next.squeeze_dim(1)], 0)
+        Tensor::cat(&[Tensor::zeros([1], (self.kind, Device::Cpu)), next.squeeze_dim(1)], 0)
     }
 
     fn gradients(&self, loss: &Tensor) -> Vec<f64> {
         let gradients = Tensor::run_backward(&[loss], &self.parameters, false, false);
-        gradients.iter().flat_map(|g| Vec::<f64>::try_from(g.flatten(0, -1)).unwrap()).collect()
+        gradients.iter().flat_map(|g| Vec::<f64>::try_from(g.to_kind(Kind::Double).flatten(0, -1)).unwrap()).collect()
     }
 }
 
@@ -99,28 +103,64 @@ fn weights(branches: &[Vec<i64>]) -> Vec<Vec<f64>> {
     numbers(branches, |b, i| (b as f64 * 0.7 - 1.3) * if (b + i).is_multiple_of(4) { 0.0 } else { 0.1 })
 }
 
+/// A loss linear in the log-probabilities, branch by branch.
+fn flat_loss(toy: &Toy, branches: &[Vec<i64>], weights: &[Vec<f64>]) -> Tensor {
+    let branch =
+        |(tokens, w): (&Vec<i64>, &Vec<f64>)| (toy.branch_logp(tokens) * Tensor::from_slice(w)).sum(Kind::Double);
+    branches.iter().zip(weights).map(branch).sum()
+}
+
+/// The same on a tree.
+fn tree_loss(toy: &Toy, tree: &PrefixTree, weights: &[Vec<f64>]) -> Tensor {
+    let summed = Tensor::from_slice(&tree.sum_weights(weights).unwrap());
+    (toy.tree_logp(tree) * summed).sum(Kind::Double)
+}
+
 #[test]
 fn linear_losses_take_summed_weights() {
-    let (toy, branches) = (Toy::new(), branches());
+    let (toy, branches) = (Toy::new(Kind::Double), branches());
     let weights = weights(&branches);
-    let flat: Tensor = branches
-        .iter()
-        .zip(&weights)
-        .map(|(tokens, w)| (toy.branch_logp(tokens) * Tensor::from_slice(w)).sum(Kind::Double))
-        .sum();
-
+    let flat = flat_loss(&toy, &branches, &weights);
     let tree = build(&branches);
     assert!(tree.token_ratio() < 0.6);
-    let summed = Tensor::from_slice(&tree.sum_weights(&weights).unwrap());
-    let packed = (toy.tree_logp(&tree) * summed).sum(Kind::Double);
+    let packed = tree_loss(&toy, &tree, &weights);
     assert_close("value", &[packed.double_value(&[])], &[flat.double_value(&[])], 1e-10);
     assert_close("gradient", &toy.gradients(&packed), &toy.gradients(&flat), 1e-10);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    /// Branches of few words, so that many prefixes are shared; a weight of its own for every token of every branch. Whole,
+    /// and in packs of little more than the longest branch.
+    #[test]
+    fn random_trees_and_weights(rows in vec(vec((0..3i64, -1.0..1.0f64), 1..9), 1..9), room in 0..4usize) {
+        let branches: Vec<Vec<i64>> = rows.iter().map(|row| row.iter().map(|token| token.0).collect()).collect();
+        let weights = numbers(&branches, |branch, at| rows[branch][at].1);
+        let tree = build(&branches);
+        let longest = branches.iter().map(Vec::len).max().unwrap();
+        for (kind, tolerance) in [(Kind::Double, 1e-10), (Kind::Float, 1e-5)] {
+            let toy = Toy::new(kind);
+            let flat = flat_loss(&toy, &branches, &weights);
+            let (want_value, want) = (flat.double_value(&[]), toy.gradients(&flat));
+            let packed = tree_loss(&toy, &tree, &weights);
+            assert_close("value", &[packed.double_value(&[])], &[want_value], tolerance);
+            assert_close("gradient", &toy.gradients(&packed), &want, tolerance);
+            let mut got = vec![0.0; want.len()];
+            for pack in tree.split(longest + room).unwrap() {
+                let own: Vec<_> = pack.branches.iter().map(|&branch| weights[branch].clone()).collect();
+                let part = toy.gradients(&tree_loss(&toy, &pack.tree, &own));
+                got.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+            }
+            assert_close("packs", &got, &want, tolerance);
+        }
+    }
 }
 
 /// Branches with different advantages, some of them clipped: not linear, so the log-probabilities are gathered.
 #[test]
 fn clipped_losses_gather_the_branches() {
-    let (toy, branches) = (Toy::new(), branches());
+    let (toy, branches) = (Toy::new(Kind::Double), branches());
     let tree = build(&branches);
     let lengths = tree.lengths();
     let advantage = numbers(&branches, |b, _| b as f64 - 2.5).concat();
@@ -140,12 +180,10 @@ fn clipped_losses_gather_the_branches() {
 
 #[test]
 fn packs_under_a_budget_add_up_to_the_whole() {
-    let (toy, branches) = (Toy::new(), branches());
+    let (toy, branches) = (Toy::new(Kind::Double), branches());
     let weights = weights(&branches);
     let tree = build(&branches);
-    let summed = Tensor::from_slice(&tree.sum_weights(&weights).unwrap());
-    let whole = (toy.tree_logp(&tree) * summed).sum(Kind::Double);
-    let want = toy.gradients(&whole);
+    let want = toy.gradients(&tree_loss(&toy, &tree, &weights));
     for budget in [8, 10, 13, 100] {
         let packs = tree.split(budget).unwrap();
         assert_eq!(packs.len() == 1, budget == 100);
@@ -156,8 +194,7 @@ fn packs_under_a_budget_add_up_to_the_whole() {
         for pack in packs {
             assert!(pack.tree.len() <= budget);
             let own: Vec<_> = pack.branches.iter().map(|&b| weights[b].clone()).collect();
-            let summed = Tensor::from_slice(&pack.tree.sum_weights(&own).unwrap());
-            let loss = (toy.tree_logp(&pack.tree) * summed).sum(Kind::Double);
+            let loss = tree_loss(&toy, &pack.tree, &own);
             got.iter_mut().zip(toy.gradients(&loss)).for_each(|(sum, g)| *sum += g);
         }
         assert_close("gradient", &got, &want, 1e-10);
