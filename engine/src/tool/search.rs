@@ -82,20 +82,26 @@ impl Search {
 
     /// The best texts for a query, the best first; equals in the order of the file.
     pub fn find(&self, query: &str) -> Vec<&str> {
+        let mut ranked: Vec<(usize, f64)> = self.scores(query).into_iter().collect();
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
+        ranked.into_iter().take(self.results).map(|(at, _)| self.texts[at].as_str()).collect()
+    }
+
+    /// The score of every text that has a word of the query.
+    fn scores(&self, query: &str) -> BTreeMap<usize, f64> {
         let count = self.texts.len() as f64;
         let mean = self.lengths.iter().map(|length| f64::from(*length)).sum::<f64>() / count.max(1.0);
         let mut scores: BTreeMap<usize, f64> = BTreeMap::new();
-        for (at, found) in words(query).filter_map(|word| self.index.get(&word)).flat_map(|texts| {
-            let rarity = (1.0 + (count - texts.len() as f64 + 0.5) / (texts.len() as f64 + 0.5)).ln();
-            texts.iter().map(move |(at, times)| (*at, (rarity, f64::from(*times))))
-        }) {
-            let (rarity, times) = found;
-            let long = 1.0 - B + B * f64::from(self.lengths[at]) / mean;
-            *scores.entry(at).or_default() += rarity * times * (K1 + 1.0) / (times + K1 * long);
+        for texts in words(query).filter_map(|word| self.index.get(&word)) {
+            let having = texts.len() as f64;
+            let rarity = (1.0 + (count - having + 0.5) / (having + 0.5)).ln();
+            for (at, times) in texts {
+                let times = f64::from(*times);
+                let long = 1.0 - B + B * f64::from(self.lengths[*at]) / mean;
+                *scores.entry(*at).or_default() += rarity * times * (K1 + 1.0) / (times + K1 * long);
+            }
         }
-        let mut ranked: Vec<(usize, f64)> = scores.into_iter().collect();
-        ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
-        ranked.into_iter().take(self.results).map(|(at, _)| self.texts[at].as_str()).collect()
+        scores
     }
 }
 
@@ -139,13 +145,14 @@ mod tests {
         assert!(search.find("Peru").is_empty());
     }
 
-    /// By hand: two texts of 2 and 1 words, mean 1.5; ln(1 + 1.5 / 1.5) = ln 2 where one of two has the word.
+    /// By hand: two texts of 2 and 1 words, mean 1.5. One of the two has the word, which makes ln(1 + 1.5 / 1.5) = ln 2; it is
+    /// 4/3 as long as the mean, which makes 2.2 / (1 + 1.2 * 1.25) = 0.88.
     #[test]
     fn scores_are_those_of_the_formula() {
         let search = Search::over(vec!["a b".to_owned(), "c".to_owned()], 1);
-        let long = 1.0 - B + B * 2.0 / 1.5;
-        let want = 2.0_f64.ln() * (K1 + 1.0) / (1.0 + K1 * long);
-        assert!((want - 0.60997).abs() < 1e-5, "{want}");
+        let scores = search.scores("a");
+        assert_eq!(scores.len(), 1);
+        assert!((scores[&0] - 0.609_969_518_892_76).abs() < 1e-12, "{scores:?}");
         assert_eq!(search.find("a"), ["a b"]);
     }
 }

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bevy_ecs::error::BevyError;
 use bevy_ecs::prelude::*;
 use marft_topologies::turns::{Inputs, Turns};
 
+use super::away::{Away, Errand};
 use super::choose::MOST;
 use super::components::{Episode, Play};
 use super::deliver::{Queues, go_on};
@@ -29,25 +31,45 @@ pub(super) struct Fresh {
 pub(super) fn begin(
     mut commands: Commands<'_, '_>,
     rules: Res<'_, Rules>,
+    mut away: Away<'_, '_>,
     mut opened: ResMut<'_, Opened>,
     (mut stirred, mut acted, mut ended): (ResMut<'_, Stirred>, ResMut<'_, Acted>, ResMut<'_, Ended>),
-) {
+) -> Result<(), BevyError> {
     while stirred.0.len() < MOST
         && let Some((opening, shelf)) = opened.0.pop_front()
     {
         let (beginning, mut environment) = opening.apart();
-        let scene = environment.reset(&beginning.task, beginning.seed.child("environment", 0));
+        let seed = beginning.seed.child("environment", 0);
+        if environment.blocking() {
+            let task = Arc::clone(&beginning.task);
+            let work = move |environment: &mut dyn Environment| environment.reset(&task, seed);
+            away.send(environment, work, |back| Errand::Begin(beginning, shelf, back))?;
+            continue;
+        }
+        let scene = environment.reset(&beginning.task, seed);
         let fresh = Fresh { beginning, environment: Some(environment), scene };
-        let mut episode = Episode::from(play(fresh, &rules, &shelf));
-        let entity = commands.spawn_empty().id();
         let mut queues = Queues { stirred: &mut stirred.0, acted: &mut acted.0, ended: &mut ended.0 };
-        go_on(entity, &mut episode, &mut queues);
-        commands.entity(entity).insert(episode);
+        enter(fresh, &rules, &shelf, &mut commands, &mut queues);
     }
+    Ok(())
+}
+
+/// Puts an episode into the world.
+pub(super) fn enter(
+    fresh: Fresh,
+    rules: &Rules,
+    shelf: &Arc<Shelf>,
+    commands: &mut Commands<'_, '_>,
+    queues: &mut Queues<'_>,
+) {
+    let mut episode = Episode::from(play(fresh, rules, shelf));
+    let entity = commands.spawn_empty().id();
+    go_on(entity, &mut episode, queues);
+    commands.entity(entity).insert(episode);
 }
 
 /// The episode; one whose environment broke is cancelled.
-pub(super) fn play(fresh: Fresh, rules: &Rules, shelf: &Arc<Shelf>) -> Play {
+fn play(fresh: Fresh, rules: &Rules, shelf: &Arc<Shelf>) -> Play {
     let Fresh { beginning, environment, scene } = fresh;
     let Beginning { task, seed, step, sample, temperature, fork } = beginning;
     let team = rules.team();

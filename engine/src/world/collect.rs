@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use bevy_ecs::prelude::*;
 
-use super::components::{Stepping, Waiting};
+use super::away::Errand;
+use super::components::Waiting;
 use super::resources::{Answered, Answers, Deadlines, Expired, Returned};
 use crate::voice::Answer;
 
@@ -17,16 +18,16 @@ pub(super) fn collect(
     mut answers: ResMut<'_, Answers>,
     mut answered: ResMut<'_, Answered>,
     mut returned: ResMut<'_, Returned>,
-    mut waiting: Query<'_, '_, (&mut Waiting, Has<Stepping>)>,
+    mut waiting: Query<'_, '_, (&mut Waiting, Has<Errand>)>,
 ) {
     let mut put = |answer: Answer| {
         // a turn that was withdrawn or timed out, or whose episode is gone, wants no answer any more
         let Some(entity) = Entity::try_from_bits(answer.ticket.0) else { return };
-        let Ok((mut asked, stepping)) = waiting.get_mut(entity) else { return };
+        let Ok((mut asked, away)) = waiting.get_mut(entity) else { return };
         // answered: there is nothing left to withdraw
         asked.0 = None;
         commands.entity(entity).remove::<Waiting>();
-        if stepping { returned.0.push(entity) } else { answered.0.push(answer) }
+        if away { returned.0.push(entity) } else { answered.0.push(answer) }
     };
     if let Some(answer) = answers.woken_by.take() {
         put(answer);

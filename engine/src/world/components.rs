@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bevy_ecs::prelude::*;
-use crossbeam::channel::Receiver;
 use marft_agents::parse::ToolCall;
 use marft_topologies::team::NodeId;
 use marft_topologies::turns::{self, Turns};
@@ -16,7 +15,7 @@ use super::draft::Draft;
 use super::memory::Notes;
 use super::opening::Fork;
 use super::resources::Counters;
-use crate::environment::{Environment, EnvironmentFault, Outcome, Scene};
+use crate::environment::Environment;
 use crate::episode::FaultKind;
 use crate::reward::{RewardFault, Tally};
 use crate::seed::Seed;
@@ -175,38 +174,6 @@ fn withdraw(mut world: bevy_ecs::world::DeferredWorld<'_>, context: bevy_ecs::li
         cancel();
     }
     world.resource_mut::<Counters>().waiting -= 1;
-}
-
-/// An environment at work on another thread.
-#[derive(Component)]
-pub(super) struct Stepping {
-    pub(super) then: Then,
-    pub(super) result: Receiver<Stepped>,
-}
-
-/// What goes on when an environment is back.
-pub(super) enum Then {
-    /// The episode begins.
-    Begin(Box<super::opening::Beginning>),
-    /// The episode goes on.
-    GoOn(Entity),
-    /// The episode closes.
-    Close(Entity),
-}
-
-/// What came back.
-pub(super) struct Stepped {
-    /// Gone where it panicked.
-    pub(super) environment: Option<Box<dyn Environment>>,
-    pub(super) outcome: Result<Shown, EnvironmentFault>,
-}
-
-/// What an environment showed.
-pub(super) enum Shown {
-    Reset(Scene),
-    Step(Outcome),
-    /// What it showed at its end was judged.
-    Judged(Result<Tally, RewardFault>),
 }
 
 /// A policy of the team.

@@ -3,7 +3,8 @@
 use bevy_ecs::prelude::*;
 use marft_topologies::turns::{Ask, EndReason, Event, Fault};
 
-use super::components::{Edge, Episode, Next, Play, Policy, Source, Stepping, Turn, Waiting};
+use super::away::Errand;
+use super::components::{Edge, Episode, Next, Play, Policy, Source, Turn, Waiting};
 use super::resources::{
     Acted, Answered, Counters, Ended, Expired, ForTools, ForVoices, Returned, Rules, Stirred, Voices,
 };
@@ -27,7 +28,7 @@ pub(super) fn deliver(
     (mut for_voices, mut for_tools): (ResMut<'_, ForVoices>, ResMut<'_, ForTools>),
     (mut stirred, mut acted, mut ended): (ResMut<'_, Stirred>, ResMut<'_, Acted>, ResMut<'_, Ended>),
     mut turns: Query<'_, '_, &mut Turn>,
-    stepping: Query<'_, '_, (), With<Stepping>>,
+    away: Query<'_, '_, (), (With<Errand>, With<Waiting>)>,
     mut episodes: Query<'_, '_, &mut Episode>,
     mut policies: Query<'_, '_, &mut Policy>,
     mut edges: Query<'_, '_, &mut Edge>,
@@ -75,7 +76,8 @@ pub(super) fn deliver(
         settled(&mut commands, entity, turn, play, &mut queues);
     }
     for entity in expired.0.drain(..) {
-        if stepping.contains(entity) {
+        if away.contains(entity) {
+            commands.entity(entity).remove::<Waiting>();
             returned.0.push(entity);
             continue;
         }

@@ -11,16 +11,15 @@ use crossbeam::channel::bounded;
 use marft_topologies::Team;
 use marft_topologies::turns::Plan;
 
-use super::begin;
-use super::components::{Edge, HeardBy, HeardFrom, Node, Waiting};
+use super::components::{Edge, HeardBy, HeardFrom, Node};
 use super::failures::{Failure, Failures, keep};
 use super::memory::Shelf;
-use super::opening::{Beginning, Opening};
+use super::opening::Opening;
 use super::resources::{
     Acted, Answered, Answers, Beside, Closed, Counters, Deadlines, Ended, Expired, ForTools, ForVoices, Judge, Library,
     Opened, Returned, Rules, Stirred, Toolbox, Voices,
 };
-use super::{act, choose, collect, deliver, graph, score, step};
+use super::{act, away, begin, choose, collect, deliver, graph, score, step};
 use crate::episode::{EpisodeRecord, FaultKind};
 use crate::io::Io;
 use crate::reward::Composite;
@@ -197,33 +196,11 @@ impl Engine {
     }
 
     /// Opens an episode; it begins in one of the next ticks. An environment that breaks at once closes it with a fault; one
-    /// that blocks is reset beside the engine's thread, from now on.
+    /// that blocks is reset beside the engine's thread.
     pub fn open(&mut self, opening: Opening) {
         self.world.resource_mut::<Counters>().open += 1;
-        if opening.environment.blocking()
-            && let Ok(beside) = self.world.resource_mut::<Beside>().0.handle()
-        {
-            let (beginning, environment) = opening.apart();
-            return self.open_beside(environment, beginning, &beside);
-        }
         let shelf = Arc::clone(&self.world.resource::<Library>().0);
         self.world.resource_mut::<Opened>().0.push_back((opening, shelf));
-    }
-
-    fn open_beside(
-        &mut self,
-        environment: Box<dyn crate::environment::Environment>,
-        beginning: Beginning,
-        beside: &tokio::runtime::Handle,
-    ) {
-        let (errand, then) = step::begin_away(beginning);
-        let entity = self.world.spawn_empty().id();
-        let sender = self.world.resource::<Answers>().sender.clone();
-        let stepping = step::send_away(environment, errand, then, entity, beside, &sender);
-        self.world.entity_mut(entity).insert((stepping, Waiting(None)));
-        if let Some(patience) = self.world.resource::<Voices>().patience {
-            self.world.resource_mut::<Deadlines>().0.push(Reverse((Instant::now() + patience, entity)));
-        }
     }
 
     /// Runs the schedule once. Where nothing can go on before an answer comes, waits for one first, for at most `patience`.
@@ -351,16 +328,16 @@ fn schedule(order: Order) -> Schedule {
         Order::Declared => {
             tick.add_systems(collect.chain().in_set(Phase::Collect));
             tick.add_systems(act.chain().in_set(Phase::Act));
-            tick.add_systems((deliver::deliver, step::resume, step).chain().in_set(Phase::Deliver));
+            tick.add_systems((deliver::deliver, away::resume, step).chain().in_set(Phase::Deliver));
         }
         #[cfg(test)]
         Order::Reversed => {
             tick.add_systems((collect.1, collect.0).chain().in_set(Phase::Collect));
             tick.add_systems((act.1, act.0).chain().in_set(Phase::Act));
-            tick.add_systems((step, step::resume, deliver::deliver).chain().in_set(Phase::Deliver));
+            tick.add_systems((step, away::resume, deliver::deliver).chain().in_set(Phase::Deliver));
         }
     }
-    let choose = (begin::begin, choose::choose).chain().in_set(Phase::Choose);
+    let choose = (begin::begin.pipe(keep("begin")), choose::choose).chain().in_set(Phase::Choose);
     tick.add_systems((choose, score::score.pipe(keep("score")).in_set(Phase::Score)));
     tick
 }

@@ -15,6 +15,7 @@
 //! tools and environments that wait on something do so on other threads; what came of it returns through that channel.
 
 mod act;
+mod away;
 mod begin;
 pub mod bench;
 mod choose;

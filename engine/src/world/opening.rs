@@ -70,7 +70,8 @@ impl Instead {
     }
 }
 
-/// An opening whose environment is being reset elsewhere.
+/// What an episode starts from beside its environment.
+#[derive(Clone)]
 pub(super) struct Beginning {
     pub(super) task: Arc<Task>,
     pub(super) seed: Seed,

@@ -1,19 +1,17 @@
 //! Score: judges episodes that ended, writes their records, and takes them out of the world.
 
 use std::borrow::Cow;
-use std::cmp::Reverse;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bevy_ecs::error::BevyError;
 use bevy_ecs::prelude::*;
 use marft_topologies::Team;
 use marft_topologies::turns::{EndReason, Message};
 
-use super::components::{Episode, Play, Then, Waiting};
+use super::away::{Away, Errand};
+use super::components::{Episode, Play};
 use super::memory;
-use super::resources::{Answers, Beside, Closed, Counters, Deadlines, Ended, Judge, Rules, Voices};
-use super::step::{Errand, send_away};
+use super::resources::{Closed, Counters, Ended, Judge, Rules};
 use crate::episode::{self, EpisodeRecord, FaultKind, FaultRecord, RewardStreams, TermRecord, TurnRecord};
 use crate::reward::{Attach, Composite, Evidence, RewardFault, Tally, TermSpec};
 
@@ -24,8 +22,7 @@ pub(super) fn score(
     mut commands: Commands<'_, '_>,
     rules: Res<'_, Rules>,
     judge: Res<'_, Judge>,
-    (voices, answers): (Res<'_, Voices>, Res<'_, Answers>),
-    (mut beside, mut deadlines): (ResMut<'_, Beside>, ResMut<'_, Deadlines>),
+    mut away: Away<'_, '_>,
     mut ended: ResMut<'_, Ended>,
     mut closed: ResMut<'_, Closed>,
     mut counters: ResMut<'_, Counters>,
@@ -42,12 +39,9 @@ pub(super) fn score(
         {
             let transcript = play.turns.transcript();
             let exhibits = exhibits(play, &transcript, rules.team(), &judge.0);
-            let errand = Errand::Judge(Arc::clone(&judge.0), exhibits.into_iter().map(Exhibit::into_owned).collect());
-            let spawned = commands.spawn_empty().id();
-            let then = Then::Close(entity);
-            let judging = send_away(environment, errand, then, spawned, &beside.0.handle()?, &answers.sender);
-            commands.entity(spawned).insert((judging, Waiting(None)));
-            deadlines.0.extend(voices.patience.map(|patience| Reverse((Instant::now() + patience, spawned))));
+            let exhibits: Vec<Exhibit<'static>> = exhibits.into_iter().map(Exhibit::into_owned).collect();
+            let judge = Arc::clone(&judge.0);
+            away.send(environment, move |_| Ok(tally(&judge, &exhibits)), |back| Errand::Judge(entity, back))?;
             continue;
         }
         let record = close(play, &rules, &judge.0);
@@ -156,7 +150,7 @@ fn dependencies(transcript: &[Arc<Message>], rules: &Rules) -> Vec<(Arc<str>, Ar
 
 /// What a term looks at.
 #[derive(Debug)]
-pub(super) struct Exhibit<'a> {
+struct Exhibit<'a> {
     answer: Option<Cow<'a, str>>,
     gold: Vec<String>,
     tokens: usize,
@@ -192,7 +186,7 @@ fn exhibits<'a>(play: &'a Play, transcript: &'a [Arc<Message>], team: &Team, jud
 }
 
 /// Judges.
-pub(super) fn tally(judge: &Composite, exhibits: &[Exhibit<'_>]) -> Result<Tally, RewardFault> {
+fn tally(judge: &Composite, exhibits: &[Exhibit<'_>]) -> Result<Tally, RewardFault> {
     let at = |spec: &TermSpec| judge.terms().iter().position(|other| other.name == spec.name).unwrap_or(0);
     judge.score(|spec| {
         let Exhibit { answer, gold, tokens } = &exhibits[at(spec)];

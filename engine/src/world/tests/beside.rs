@@ -225,3 +225,14 @@ fn a_reward_that_blocks_holds_back_nobody_else() {
     engine.run().unwrap();
     assert_eq!(engine.take_closed()[0].reward.as_ref().unwrap().total, 2.0);
 }
+
+#[test]
+fn a_judge_that_hangs_is_a_fault() {
+    let (_open, gate) = crossbeam::channel::bounded(0);
+    let voice = letters(None, |_, _| "slow".to_owned());
+    let patience = Some(Duration::from_millis(50));
+    let config = EngineConfig { reward: judged_by(SlowJudge(gate)), patience, ..world(SOLO, voice) };
+    let record = play(config, [asked(0, "q")]).remove(0);
+    assert_eq!((record.faults.len(), record.faults[0].kind.as_str()), (1, "reward"));
+    assert!(record.reward.is_none() && record.faults[0].message.contains("longer than 0.05 s"), "{:?}", record.faults);
+}

@@ -1,6 +1,9 @@
 //! Memories and variables that outlive a turn, an episode, a process.
 
 use super::*;
+use crate::environment::{Environment, EnvironmentFault, Outcome, Scene, Standing};
+use crate::task::Task;
+use marft_topologies::turns::Message;
 
 const DIARY: &str = r#"
 [team]
@@ -69,4 +72,39 @@ fn an_episode_that_broke_teaches_nothing() {
     engine.run().unwrap();
     engine.take_closed();
     assert_eq!(engine.memories().notebooks[0].notes.len(), 1);
+}
+
+/// Shows the task when it is let.
+#[derive(Debug)]
+struct Late(crossbeam::channel::Receiver<()>);
+
+impl Environment for Late {
+    fn reset(&mut self, _task: &Task, _seed: Seed) -> Result<Scene, EnvironmentFault> {
+        self.0.recv().ok();
+        Ok(Scene::default())
+    }
+
+    fn step(&mut self, _output: Option<&Message>) -> Result<Outcome, EnvironmentFault> {
+        Ok(Outcome { standing: Standing::Done { won: None }, rewards: vec![] })
+    }
+
+    fn blocking(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn an_episode_sees_what_was_known_when_it_was_opened_however_late_it_begins() {
+    let (open, gate) = crossbeam::channel::bounded::<()>(0);
+    let mut engine = Engine::new(world(DIARY, voice())).unwrap();
+    engine.open(Opening { environment: Box::new(Late(gate)), ..asked(0, "q") });
+    engine.open(asked(1, "q"));
+    while engine.progress().open > 1 {
+        engine.tick(Duration::from_millis(200)).unwrap();
+    }
+    engine.take_closed();
+    assert_eq!(engine.memories().notebooks[0].notes.len(), 1);
+    drop(open);
+    engine.run().unwrap();
+    assert!(engine.take_closed()[0].turns[0].text.ends_with("after 0"));
 }
