@@ -67,16 +67,17 @@ fn the_headlines_are_ready_to_run_once_fetched() {
     };
     let rule = SplitRule::Hash { by: "headline".to_owned(), held_out: 0.2 };
     let splits = Splits::of((0..40).map(headline).collect(), &rule).unwrap();
-    let shown = splits.train.iter().map(|task| {
-        let said = json!({"reader": "plain report", "judge": task.text("label")});
-        json!({"id": task.id, "says": said})
-    });
-    write_lines(&home.path().join("demonstrations.jsonl"), shown);
+    let shown =
+        |says: fn(&Task) -> Value| splits.train.iter().map(move |task| json!({"id": task.id, "says": says(task)}));
+    let duo = shown(|task| json!({"reader": "plain report", "judge": task.text("label")}));
+    write_lines(&home.path().join("demonstrations.jsonl"), duo);
+    let alone = shown(|task| json!({"judge": task.text("label")}));
+    write_lines(&home.path().join("alone-demonstrations.jsonl"), alone);
     let tasks = splits.train.iter().chain(&splits.held_out).map(|task| {
         let mut row = task.fields.clone();
         row.insert("id".to_owned(), task.id.clone().into());
         Value::Object(row)
     });
     write_lines(&home.path().join("tasks.jsonl"), tasks);
-    assert!(dry_run(home.path()).len() >= 2);
+    assert_eq!(dry_run(home.path()).len(), 4);
 }

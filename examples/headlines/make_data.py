@@ -1,4 +1,4 @@
-"""Fetches the PyPI package evals==3.0.1.post1 and writes tasks.jsonl and demonstrations.jsonl from its headlines.
+"""Fetches the PyPI package evals==3.0.1.post1 and writes tasks.jsonl and both files of demonstrations from its headlines.
 
     python3 examples/headlines/make_data.py
 
@@ -77,10 +77,14 @@ def main() -> None:
         for task in tasks:
             out.write(json.dumps({key: task[key] for key in ("id", "headline", "label")}, ensure_ascii=False) + "\n")
     chance = random.Random(20261122)
+    shown = chance.sample([task for task in tasks if not is_held_out(task["headline"])], DEMONSTRATIONS)
     with open(folder / "demonstrations.jsonl", "w", encoding="utf-8") as out:
-        for task in chance.sample([task for task in tasks if not is_held_out(task["headline"])], DEMONSTRATIONS):
+        for task in shown:
             said = {"reader": NOTES[task["label"]], "judge": task["label"]}
             out.write(json.dumps({"id": task["id"], "says": said}, ensure_ascii=False) + "\n")
+    with open(folder / "alone-demonstrations.jsonl", "w", encoding="utf-8") as out:
+        for task in shown:
+            out.write(json.dumps({"id": task["id"], "says": {"judge": task["label"]}}, ensure_ascii=False) + "\n")
     held_out = sum(is_held_out(task["headline"]) for task in tasks)
     print(f"{len(tasks)} headlines, half of each label; {held_out} of them held out")
 
