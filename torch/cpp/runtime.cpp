@@ -6,9 +6,19 @@
 #include <dlfcn.h>
 #include <torch/version.h>
 
+#include <cstdlib>
+
 #include "guard.h"
 
 using marft::guarded;
+
+namespace {
+
+// oneDNN generates a kernel for every shape it meets and keeps the last 1024, about half a megabyte each. The shapes of training
+// differ from pass to pass, so without a bound a process grows by tens of megabytes a step; making one anew takes half a millisecond.
+[[gnu::constructor]] void bound_generated_kernels() { setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256", 0); }
+
+}  // namespace
 
 extern "C" {
 

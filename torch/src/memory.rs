@@ -1,4 +1,4 @@
-//! Fresh memory for large results: asked of the system in large pages where it has them.
+//! Memory from and to the system: large pages for large results, and what the allocator of tensors keeps without need.
 //!
 //! A page of 4 KiB is handed over and cleared on its first use, which for a long column costs as much as the work on it.
 
@@ -34,6 +34,20 @@ fn ask_for_large_pages<T>(column: &[T]) {
 #[cfg(not(target_os = "linux"))]
 fn ask_for_large_pages<T>(_: &[T]) {}
 
+/// Hands free memory of tensors back to the system. Steps whose tensors differ in size leave gaps behind in which the next one's
+/// do not fit, and without this a process grows from step to step.
+pub fn hand_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        use std::ffi::c_int;
+        unsafe extern "C" {
+            fn malloc_trim(keep: usize) -> c_int;
+        }
+        // SAFETY: it touches pages that nobody holds, and takes the allocator's own locks.
+        unsafe { malloc_trim(0) };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,5 +60,13 @@ mod tests {
             column.fill(1.0);
             assert!(column.iter().all(|&x| x == 1.0));
         }
+    }
+
+    /// oneDNN reads it when it generates its first kernel; the shim sets it before `main`.
+    #[test]
+    fn generated_kernels_are_bounded() {
+        assert!(crate::runtime::threads() > 0, "the shim is linked");
+        let bound = std::env::var("ONEDNN_PRIMITIVE_CACHE_CAPACITY").unwrap();
+        assert!(bound.parse::<u32>().unwrap() <= 1024, "{bound}");
     }
 }

@@ -95,6 +95,11 @@ impl DeviceHandle<PolicyTable> {
         Ok(self.call(Alone::No, |device| device.policies.discard())??)
     }
 
+    /// Hands memory that nothing holds any more back to the system.
+    pub fn hand_back_memory(&self) -> Result<(), CommandError> {
+        Ok(self.call(Alone::No, |_| marft_torch::memory::hand_back())?)
+    }
+
     /// Writes a policy's adapter and its optimiser's state into a folder. `base` is what the settings name as base model.
     pub fn save_policy(&self, id: PolicyId, folder: PathBuf, base: Option<String>) -> Result<(), CommandError> {
         Ok(self.call(Alone::No, move |device| device.policies.save(id, &folder, base.as_deref()))??)
