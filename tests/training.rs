@@ -1,5 +1,7 @@
 //! Training through the command line: what comes out, killed runs that go on, and wrong input.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::program::marft;
@@ -24,11 +26,8 @@ fn a_killed_run_goes_on_bit_for_bit() {
     let whole = train(&home, "whole", &[]).output().unwrap();
     assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
 
-    let mut killed = train(&home, "killed", &[]).stderr(std::process::Stdio::null()).spawn().unwrap();
-    let deadline = Instant::now() + Duration::from_mins(2);
-    while !home.path("killed/checkpoints/2").is_dir() && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    let mut killed = train(&home, "killed", &[]).stderr(Stdio::null()).spawn().unwrap();
+    wait_for(|| home.path("killed/checkpoints/2").is_dir());
     killed.kill().unwrap();
     killed.wait().unwrap();
     let resumed = train(&home, "killed", &["--resume"]).output().unwrap();
@@ -52,6 +51,9 @@ fn a_run_can_be_evaluated_reported_and_replayed() {
     let found: serde_json::Value = serde_json::from_slice(&found.stdout).unwrap();
     assert_eq!((found["step"].as_u64(), found["score"]["observations"].as_u64()), (Some(2), Some(4)));
 
+    let refused = marft(["eval", out.as_str(), "--set", "eval.samples=2"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("is the folder of a run"), "nothing is ignored");
+
     let curve = home.path("curve.svg");
     let told = marft(["report", out.as_str(), "--svg"]).arg(&curve).output().unwrap();
     let told = String::from_utf8(told.stdout).unwrap();
@@ -62,6 +64,21 @@ fn a_run_can_be_evaluated_reported_and_replayed() {
     let again = marft(["replay", out.as_str(), "--episode", episodes[0].id.as_str()]).output().unwrap();
     let again = String::from_utf8(again.stdout).unwrap();
     assert!(again.contains("the same, token for token"), "{again}");
+
+    // what is damaged is neither evaluated nor gone on from, and said so
+    let weights = home.path("out/checkpoints/2/first/adapter_model.safetensors");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(weights, bytes).unwrap();
+    let found = marft(["eval", out.as_str()]).output().unwrap();
+    assert!(String::from_utf8_lossy(&found.stderr).contains("passed over a damaged checkpoint"));
+    assert!(String::from_utf8_lossy(&found.stdout).contains("held out after step 1"));
+    let found = marft(["eval", out.as_str(), "--step", "2"]).output().unwrap();
+    assert!(!found.status.success() && String::from_utf8_lossy(&found.stderr).contains("SHA-256"));
+
+    home.write("tasks.jsonl", &(std::fs::read_to_string(home.path("tasks.jsonl")).unwrap() + "\n"));
+    let found = marft(["eval", out.as_str(), "--step", "1"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&found.stderr).contains("tasks.jsonl has changed"));
 }
 
 #[test]
@@ -69,10 +86,77 @@ fn a_dry_run_says_what_it_would_do_and_writes_nothing() {
     let home = Home::new();
     let told = train(&home, "out", &["--dry-run"]).output().unwrap();
     let text = String::from_utf8(told.stdout).unwrap();
-    for part in ["stage rl: 6 steps", "agent second learns as second", "key-value cache", "at most 2 calls"] {
+    let stage =
+        "stage rl: 6 steps from step 1; first, second learn; 6 episodes a step, in all at most 36 with 72 calls";
+    for part in
+        [stage, "agent second learns as second", "key-value cache", "at most 2 calls", "4 evaluations of 4 episodes"]
+    {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(!home.path("out").exists());
+}
+
+#[test]
+fn a_dry_run_says_who_is_frozen_and_what_has_no_end() {
+    let home = Home::new();
+    home.write("run.toml", &RUN.replace("[model.critic]\nhidden = [8]\n", ""));
+    let stages = "stages=[{ kind = \"rl\", frozen = \"first\" }, { kind = \"rft\", samples = 2 }]";
+    let more = ["--dry-run", "--set", stages, "--set", "algorithm.preset=dapo", "--set", "algorithm.credit=difference"];
+    let told = train(&home, "out", &more).output().unwrap();
+    let text = String::from_utf8(told.stdout).unwrap();
+    for part in [
+        "stage rl: 6 steps from step 1; second learn, first frozen",
+        "with 5760 calls and 34560 tokens, and replays of them for credit",
+        "stage rft: 6 steps from step 7; first, second learn; 12 episodes a step",
+    ] {
+        assert!(text.contains(part), "{part}: {text}{}", String::from_utf8_lossy(&told.stderr));
+    }
+}
+
+/// Sends what Ctrl-C sends.
+#[cfg(unix)]
+fn interrupt(process: &std::process::Child) {
+    let sent = std::process::Command::new("kill").args(["-INT", &process.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// Waits until `there` holds.
+fn wait_for(there: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_mins(2);
+    while !there() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interrupt_saves_and_exits_with_its_own_code() {
+    let home = Home::new();
+    let more = ["--set", "train.steps=100000", "--set", "checkpoint.every=100000", "--set", "eval.every=0"];
+    let run = train(&home, "out", &more).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    wait_for(|| std::fs::read_to_string(home.path("out/metrics.jsonl")).is_ok_and(|rows| rows.lines().count() > 2));
+    interrupt(&run);
+    let ended = run.wait_with_output().unwrap();
+    let text = String::from_utf8(ended.stdout).unwrap();
+    assert_eq!(ended.status.code(), Some(130), "{text}");
+    let rows = std::fs::read_to_string(home.path("out/metrics.jsonl")).unwrap();
+    let step = rows.lines().count() - 1;
+    assert!(text.contains(&format!("interrupted after step {step} of 100000")), "{text}");
+    assert!(home.path(&format!("out/checkpoints/{step}/first/adapter_model.safetensors")).is_file());
+}
+
+#[test]
+#[cfg(unix)]
+fn a_second_interrupt_ends_the_program_in_the_middle_of_its_work() {
+    let home = Home::new();
+    let more = ["--set", "rollout.tasks=20000", "--set", "eval.before=false"];
+    let mut run = train(&home, "out", &more).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(run.stderr.take().unwrap()).lines().map(Result::unwrap);
+    lines.by_ref().find(|line| line.starts_with("stage rl")).unwrap();
+    interrupt(&run);
+    lines.by_ref().find(|line| line.contains("Ctrl-C again")).unwrap();
+    interrupt(&run);
+    assert_eq!(run.wait().unwrap().code(), Some(130));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! `marft eval`: how well a run's team does on its held-out tasks.
 
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
-use marft::engine::checkpoint::Checkpoints;
+use marft::engine::checkpoint::{Checkpoints, Found};
 use marft::engine::settings::Registry;
 use marft::engine::settings::file::Loaded;
 use marft::engine::trainer::{Folder, Trainer, TrainerError};
@@ -10,7 +11,7 @@ use marft::topologies::Team;
 use miette::{IntoDiagnostic as _, WrapErr as _};
 
 use super::progress;
-use super::train::{assignment, read, tell};
+use super::train::{assignment, read, say, tell};
 use super::{Exit, Output};
 
 /// Evaluate a team on held-out tasks
@@ -26,14 +27,14 @@ pub(super) struct Args {
     step: Option<u64>,
     /// Most held-out tasks [default: as the run says]
     #[arg(long)]
-    tasks: Option<usize>,
+    tasks: Option<NonZeroUsize>,
     /// Episodes a task [default: as the run says]
     #[arg(long)]
-    samples: Option<u32>,
+    samples: Option<NonZeroU32>,
     /// Temperature of all agents; 0 is greedy [default: as the run says]
-    #[arg(long)]
+    #[arg(long, value_parser = temperature, allow_negative_numbers = true)]
     temperature: Option<f64>,
-    /// Change a setting of a run file; may be repeated
+    /// Change a setting of a run file; may be repeated. Not for the folder of a run, which has its settings
     #[arg(long, value_name = "PATH=VALUE", value_parser = assignment)]
     set: Vec<(String, String)>,
     /// How to answer
@@ -53,8 +54,35 @@ enum Format {
     Json,
 }
 
+/// Reads a temperature.
+fn temperature(text: &str) -> Result<f64, String> {
+    let number: Option<f64> = text.parse().ok().filter(|number| (0.0..f64::INFINITY).contains(number));
+    number.ok_or_else(|| "expected a number that is not negative".to_owned())
+}
+
 impl Args {
+    /// Refuses options that would have no effect.
+    fn check(&self) -> miette::Result<()> {
+        let of_folder = self.run.is_dir();
+        if of_folder && !self.set.is_empty() {
+            return Err(miette::miette!(
+                help = "use --tasks, --samples and --temperature, or give the run file",
+                "--set changes a run file, and {} is the folder of a run",
+                self.run.display()
+            ));
+        }
+        if !of_folder && self.step.is_some_and(|step| step > 0) {
+            return Err(miette::miette!(
+                help = "give the folder of the run",
+                "--step names a checkpoint, and {} is a run file",
+                self.run.display()
+            ));
+        }
+        Ok(())
+    }
+
     pub(super) fn run(self, output: &mut Output) -> miette::Result<Exit> {
+        self.check()?;
         let (mut loaded, folder) = if self.run.is_dir() {
             let (loaded, folder) = open(&self.run)?;
             (loaded, Some(folder))
@@ -65,15 +93,18 @@ impl Args {
             }
         };
         let eval = &mut loaded.settings.eval;
-        eval.tasks = self.tasks.or(eval.tasks);
-        eval.samples = self.samples.unwrap_or(eval.samples);
+        eval.tasks = self.tasks.map(NonZeroUsize::get).or(eval.tasks);
+        eval.samples = self.samples.map_or(eval.samples, NonZeroU32::get);
+        // the untrained team spoke at the temperature of the run
+        let comparable = self.temperature.is_none_or(|own| Some(own) == eval.temperature);
         eval.temperature = self.temperature.or(eval.temperature);
         let mut trainer = Trainer::new(loaded, Registry::default()).map_err(tell)?;
         if let Some(folder) = folder {
             restore(&mut trainer, &folder, self.step).map_err(tell)?;
         }
         let (found, records) = trainer.evaluate().map_err(tell)?;
-        let Some(found) = found else { miette::bail!("every episode of the evaluation broke") };
+        let Some(mut found) = found else { miette::bail!("every episode of the evaluation broke") };
+        found.gain = found.gain.filter(|_| comparable);
         match self.format {
             Format::Human => output.text(&(progress::evaluation(&found) + "\n"))?,
             Format::Json => {
@@ -99,6 +130,9 @@ pub(super) fn open(path: &std::path::Path) -> miette::Result<(Loaded, Folder)> {
             path.display()
         ));
     };
+    for change in bundle.changed() {
+        say(&format!("warning: since the run began, {change}"));
+    }
     let settings = bundle.settings;
     let team = team(&settings.team)?;
     Ok((Loaded { settings, team, warnings: vec![] }, folder))
@@ -115,8 +149,8 @@ fn restore(trainer: &mut Trainer, folder: &Folder, step: Option<u64>) -> Result<
     }
     let checkpoints = Checkpoints::look_at(folder.checkpoints());
     let of = match step {
-        Some(step) => Some(checkpoints.folder(step)).filter(|folder| folder.is_dir()),
-        None => checkpoints.latest()?.map(|found| found.folder),
+        Some(step) => checkpoints.of(step)?,
+        None => whole(checkpoints.latest()?).map(|found| found.folder),
     };
     match of {
         Some(of) => trainer.restore(&of),
@@ -126,6 +160,14 @@ fn restore(trainer: &mut Trainer, folder: &Folder, step: Option<u64>) -> Result<
             checkpoints.steps()?
         ))),
     }
+}
+
+/// What was found, with those that had to be passed over named.
+pub(super) fn whole(found: Option<Found>) -> Option<Found> {
+    for rejected in found.iter().flat_map(|found| &found.rejected) {
+        say(&progress::passed_over(rejected));
+    }
+    found
 }
 
 /// An episode as people read it.

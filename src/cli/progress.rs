@@ -69,7 +69,7 @@ impl Observer for Progress {
             Event::Resumed { step, rejected } => {
                 self.before = *step;
                 for reason in rejected {
-                    self.line(&format!("warning: passed over a damaged checkpoint: {reason}"));
+                    self.line(&passed_over(reason));
                 }
                 self.line(&format!("going on after step {step}"));
             }
@@ -85,10 +85,20 @@ impl Observer for Progress {
                 self.scores.push((found.step, found.score.mean));
                 self.line(&evaluation(found));
             }
+            Event::Unscored { step, fault } => {
+                self.line(&format!(
+                    "warning: held out after step {step}: every episode broke; the first fault: {fault}"
+                ));
+            }
             Event::Warned { step, warning } => self.line(&format!("warning: step {step}: {}", warning.message())),
             _ => {}
         }
     }
+}
+
+/// A checkpoint that is damaged.
+pub(super) fn passed_over(rejected: &impl std::fmt::Display) -> String {
+    format!("warning: passed over a damaged checkpoint: {rejected}")
 }
 
 /// An evaluation in one line.
@@ -102,7 +112,7 @@ pub(super) fn evaluation(found: &Evaluation) -> String {
         line += &format!("; {:+.3} [{:+.3}, {:+.3}] against the untrained team", gain.mean, gain.low, gain.high);
     }
     if found.faults > 0 {
-        line += &format!("; {} episodes broke", found.faults);
+        line += &format!("; {} broke", found.faults);
     }
     line
 }
@@ -114,8 +124,9 @@ fn numbers(report: &StepReport, measures: &Measures) -> String {
         parts.push(format!("reward {:.3}", measures.get("reward/total").unwrap_or_default()));
     }
     if let Some(learnt) = &report.learnt {
+        let taught: Vec<_> = learnt.policies.values().filter(|policy| policy.tokens > 0).collect();
         let mean = |of: fn(&marft::engine::learn::PolicyReport) -> f64| {
-            learnt.policies.values().map(of).sum::<f64>() / learnt.policies.len().max(1) as f64
+            taught.iter().map(|policy| of(policy)).sum::<f64>() / taught.len().max(1) as f64
         };
         parts.push(format!("kl {:.4}", mean(|policy| policy.approx_kl)));
         parts.push(format!("entropy {:.2}", mean(|policy| policy.entropy)));

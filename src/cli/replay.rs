@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
-use marft::engine::checkpoint::Checkpoints;
+use marft::engine::checkpoint::{CheckpointError, Checkpoints};
 use marft::engine::episode;
 use marft::engine::settings::Registry;
 use marft::engine::trainer::{EpisodeId, Trainer};
 use miette::{IntoDiagnostic as _, WrapErr as _};
 
-use super::eval::{open, transcript};
-use super::train::tell;
+use super::eval::{open, transcript, whole};
+use super::progress::passed_over;
+use super::train::{say, tell};
 use super::{Exit, Output};
 
 /// Run an episode of a run again and compare it, token by token, with what was recorded
@@ -36,11 +37,23 @@ impl Args {
         let Some(recorded) = recorded else {
             miette::bail!("step {} has no episode of task `{}` with sample {}", id.step, id.task, id.sample);
         };
+        if !loaded.settings.deterministic {
+            say("warning: the run is not deterministic: rounding may differ, and with it tokens");
+        }
         let mut trainer = Trainer::new(loaded, Registry::default()).map_err(tell)?;
         let checkpoints = Checkpoints::look_at(folder.checkpoints());
-        let steps = checkpoints.steps().into_diagnostic().wrap_err("could not look for checkpoints")?;
-        if let Some(step) = steps.into_iter().rfind(|step| *step < id.step) {
-            trainer.restore(&checkpoints.folder(step)).map_err(tell)?;
+        let before = match checkpoints.before(id.step) {
+            // steps that nothing whole is left of are done again from the first on
+            Err(CheckpointError::AllDamaged { rejected, .. }) => {
+                for one in rejected {
+                    say(&passed_over(&one));
+                }
+                None
+            }
+            found => whole(found.into_diagnostic().wrap_err("could not look for checkpoints")?),
+        };
+        if let Some(found) = before {
+            trainer.restore(&found.folder).map_err(tell)?;
         }
         trainer.catch_up(id.step).map_err(tell)?;
         let Some(again) = trainer.replay(&id.task, id.sample).map_err(tell)? else {

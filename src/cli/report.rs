@@ -19,10 +19,16 @@ impl ReportHandler for Voice {
         if diagnostic.source_code().is_some() {
             MietteHandlerOpts::new().build().debug(&WithoutHelp(diagnostic), f)?;
         } else {
-            write!(f, "error: {diagnostic}")?;
+            let mut told = diagnostic.to_string();
+            write!(f, "error: {told}")?;
             let mut cause = diagnostic.source();
             while let Some(error) = cause {
-                write!(f, "\n  caused by: {error}")?;
+                let text = error.to_string();
+                // some errors tell their cause themselves
+                if !told.contains(&text) {
+                    write!(f, "\n  caused by: {text}")?;
+                    told = text;
+                }
                 cause = error.source();
             }
         }
@@ -119,6 +125,13 @@ mod tests {
             shown,
             "error: could not read the run file\n  caused by: is a directory\nhint: name a file that exists"
         );
+    }
+
+    #[test]
+    fn nothing_is_told_twice() {
+        let cause = std::io::Error::other(Plain { cause: std::io::Error::other("is a directory") });
+        let shown = format!("{:?}", Shown(Plain { cause }));
+        assert_eq!(shown.matches("could not read the run file").count(), 1, "{shown}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use marft::engine::metrics::sparkline;
 use marft::engine::settings::Registry;
 use marft::engine::settings::file::{Loaded, load};
-use marft::engine::trainer::{DryRun, End, Run, Stop, Trainer, TrainerError};
+use marft::engine::trainer::{DryRun, End, Folder, Run, StagePlan, Stop, Trainer, TrainerError};
 use miette::{IntoDiagnostic as _, WrapErr as _};
 
 use super::progress::Progress;
@@ -59,7 +59,7 @@ pub(super) fn read(run: &Path, set: &[(String, String)]) -> Option<Loaded> {
 }
 
 /// Writes a line to stderr; nobody is left to be told when that fails.
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     drop(writeln!(std::io::stderr(), "{line}"));
 }
 
@@ -71,12 +71,19 @@ fn color() -> bool {
 impl Args {
     pub(super) fn run(self, output: &mut Output) -> miette::Result<Exit> {
         let Some(loaded) = read(&self.run, &self.set) else { return Ok(Exit::Problems) };
+        let folder = self.out.clone().unwrap_or_else(|| loaded.settings.folder());
+        let holds_run = Folder::look_at(&folder).bundle().map_err(tell)?.is_some();
         if self.dry_run {
             let plan = DryRun::new(&loaded.settings, &loaded.team).map_err(tell)?;
-            output.text(&describe(&plan)?)?;
+            output.text(&describe(&plan, &folder, holds_run)?)?;
             return Ok(Exit::Success);
         }
-        let folder = self.out.clone().unwrap_or_else(|| loaded.settings.folder());
+        match (self.resume, holds_run) {
+            // said before the model is loaded
+            (false, true) => return Err(tell(TrainerError::Occupied(folder))),
+            (true, false) => say(&format!("{} holds no run yet: beginning one", folder.display())),
+            _ => {}
+        }
         let stop = Stop::default();
         watch_interrupts(&stop)?;
         let trainer = Trainer::new(loaded, Registry::default()).map_err(tell)?;
@@ -104,9 +111,12 @@ pub(super) fn watch_interrupts(stop: &Stop) -> miette::Result<()> {
     .wrap_err("cannot watch for Ctrl-C")
 }
 
-/// Ends the process at once.
+/// Ends the process at once. What runs at an ordinary exit would crash beside the threads of libtorch, which are at work: so
+/// another program takes the place of this one.
 #[expect(clippy::exit, clippy::disallowed_methods, reason = "who asks twice wants no unwinding; saved steps are whole")]
 fn leave() {
+    #[cfg(unix)]
+    drop(std::os::unix::process::CommandExt::exec(std::process::Command::new("/bin/sh").args(["-c", "exit 130"])));
     std::process::exit(130);
 }
 
@@ -116,7 +126,7 @@ pub(super) fn tell(error: TrainerError) -> miette::Report {
     // an error that says what helps says it after `hint:`
     match text.split_once("; hint: ") {
         Some((what, hint)) => miette::miette!(help = hint.to_owned(), "{what}"),
-        None => miette::Report::msg(text),
+        None => Err::<(), _>(error).into_diagnostic().expect_err("it is an error"),
     }
 }
 
@@ -133,27 +143,63 @@ fn summary(end: End, folder: &Path, trainer: &Trainer, scores: &[(u64, f64)]) ->
         let values: Vec<f64> = scores.iter().map(|(_, score)| *score).collect();
         text += &format!("held out: {:.3} → {:.3}  {}\n", first.1, last.1, sparkline(&values, 40));
     }
-    text += &format!("adapters: {}\n", folder.join("checkpoints").join(state.step.to_string()).display());
+    if state.step > 0 {
+        text += &format!("adapters: {}\n", folder.join("checkpoints").join(state.step.to_string()).display());
+    }
     text
 }
 
-fn describe(plan: &DryRun) -> miette::Result<String> {
+/// What a run would do: its settings as JSON, then what follows of them in words.
+fn describe(plan: &DryRun, folder: &Path, holds_run: bool) -> miette::Result<String> {
     let mut text = serde_json::to_string_pretty(&plan.settings).into_diagnostic()? + "\n\n";
-    for (name, first, steps) in &plan.stages {
-        text += &format!("stage {name}: {steps} steps from step {first}\n");
+    let state = if holds_run { ", which holds a run: it goes on with --resume" } else { "" };
+    text += &format!("folder {}{state}\n", folder.display());
+    for stage in &plan.stages {
+        text += &described(stage, plan);
     }
     for (agent, weights) in &plan.learners {
         text += &format!("agent {agent} learns as {weights}\n");
     }
-    text += &format!("{} tasks to train on, {} held out\n", plan.tasks.0, plan.tasks.1);
-    text += &format!(
-        "{} episodes a step, each of at most {} calls and {} tokens\n\n{}\n",
-        plan.episodes_per_step, plan.calls_per_episode, plan.tokens_per_episode, plan.memory
-    );
+    for agent in &plan.others {
+        text += &format!("agent {agent} does not learn\n");
+    }
+    text += &match plan.settings.task.split {
+        Some(_) => format!("{} tasks to train on, {} held out\n", plan.tasks.0, plan.tasks.1),
+        None => format!("{} tasks to train on, none held out\n", plan.tasks.0),
+    };
+    text +=
+        &format!("an episode takes at most {} calls and {} tokens\n", plan.calls_per_episode, plan.tokens_per_episode);
+    text += &format!("{} evaluations of {} episodes\n", plan.evaluations, plan.episodes_per_evaluation);
+    text += &match (plan.settings.checkpoint.every, plan.settings.checkpoint.keep) {
+        (0, _) => "a checkpoint after the last step\n".to_owned(),
+        (every, 0) => format!("a checkpoint every {every} steps, all kept\n"),
+        (every, keep) => format!("a checkpoint every {every} steps, the last {keep} and the best kept\n"),
+    };
+    text += &format!("\n{}\n", plan.memory);
     if let Some(available) = plan.available {
         text += &format!("{:<16}{:>10.1} GiB\n", "available", available as f64 / f64::from(1 << 30));
     }
     Ok(text)
+}
+
+fn described(stage: &StagePlan, plan: &DryRun) -> String {
+    let StagePlan { kind, first, steps, learners, frozen, episodes_per_step, replays } = stage;
+    let mut text = format!("stage {kind}: {steps} steps from step {first}; {} learn", learners.join(", "));
+    if !frozen.is_empty() {
+        text += &format!(", {} frozen", frozen.join(", "));
+    }
+    if *episodes_per_step > 0 {
+        let episodes = stage.episodes();
+        text += &format!(
+            "; {episodes_per_step} episodes a step, in all at most {episodes} with {} calls and {} tokens",
+            episodes.saturating_mul(plan.calls_per_episode),
+            episodes.saturating_mul(plan.tokens_per_episode)
+        );
+    }
+    if *replays {
+        text += ", and replays of them for credit";
+    }
+    text + "\n"
 }
 
 #[cfg(test)]

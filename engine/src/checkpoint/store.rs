@@ -9,6 +9,9 @@ use super::{Manifest, ManifestError};
 /// What a folder is called while it is being written.
 const UNFINISHED: &str = ".unfinished";
 
+/// What a folder is called that was found damaged.
+const DAMAGED: &str = ".damaged";
+
 /// The checkpoints of one run, under `<run>/checkpoints/<step>`.
 #[derive(Debug, Clone)]
 pub struct Checkpoints {
@@ -35,6 +38,12 @@ pub struct Rejected {
     pub reason: ManifestError,
 }
 
+impl std::fmt::Display for Rejected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.folder.display(), self.reason)
+    }
+}
+
 /// Why a checkpoint was not written or not found. Nothing half-written is left behind.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -58,6 +67,9 @@ pub enum CheckpointError {
     /// The folder of checkpoints cannot be read.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// The checkpoint that was asked for is damaged.
+    #[error(transparent)]
+    Damaged(#[from] ManifestError),
     /// Checkpoints exist and none is whole.
     #[error("none of the {} checkpoints in {root} is whole; the newest: {}", rejected.len(), rejected[0].reason)]
     AllDamaged {
@@ -79,7 +91,7 @@ impl Checkpoints {
         for entry in fs::read_dir(&root)? {
             let path = entry?.path();
             if path.extension().is_some_and(|ending| ending == &UNFINISHED[1..]) {
-                fs::remove_dir_all(path)?;
+                remove(&path)?;
             }
         }
         Ok(Self { root })
@@ -158,8 +170,13 @@ impl Checkpoints {
     /// # Errors
     /// Checkpoints exist and every one is damaged.
     pub fn latest(&self) -> Result<Option<Found>, CheckpointError> {
+        self.newest(self.steps()?)
+    }
+
+    /// The newest whole one of `steps`, which rise.
+    fn newest(&self, steps: Vec<u64>) -> Result<Option<Found>, CheckpointError> {
         let mut rejected = vec![];
-        for step in self.steps()?.into_iter().rev() {
+        for step in steps.into_iter().rev() {
             let folder = self.folder(step);
             match Manifest::verify(&folder) {
                 Ok(_) => return Ok(Some(Found { folder, step, rejected })),
@@ -171,6 +188,45 @@ impl Checkpoints {
         } else {
             Err(CheckpointError::AllDamaged { root: self.root.clone(), rejected })
         }
+    }
+
+    /// The checkpoint of `step`, if it is there and whole.
+    ///
+    /// # Errors
+    /// It is damaged.
+    pub fn of(&self, step: u64) -> Result<Option<PathBuf>, CheckpointError> {
+        let folder = self.folder(step);
+        if !folder.is_dir() {
+            return Ok(None);
+        }
+        Manifest::verify(&folder)?;
+        Ok(Some(folder))
+    }
+
+    /// The newest whole checkpoint of a step before `step`; `None` where there is none at all.
+    ///
+    /// # Errors
+    /// Checkpoints of earlier steps exist and every one is damaged.
+    pub fn before(&self, step: u64) -> Result<Option<Found>, CheckpointError> {
+        self.newest(self.steps()?.into_iter().filter(|own| *own < step).collect())
+    }
+
+    /// Gives damaged checkpoints another name, under which they are neither found nor counted: one that is newer than what a
+    /// run goes on from would otherwise be kept in place of what it writes next.
+    ///
+    /// # Errors
+    /// A folder cannot be renamed.
+    pub fn set_aside(&self, rejected: &[Rejected]) -> Result<(), CheckpointError> {
+        for Rejected { folder, .. } in rejected {
+            let mut name = folder.as_os_str().to_owned();
+            name.push(DAMAGED);
+            let aside = PathBuf::from(name);
+            if aside.exists() {
+                remove(&aside)?;
+            }
+            fs::rename(folder, aside)?;
+        }
+        Ok(())
     }
 
     /// Removes all but the newest `keep` checkpoints and those in `protect`.
@@ -186,6 +242,11 @@ impl Checkpoints {
         }
         Ok(())
     }
+}
+
+/// Removes a folder with all that is in it, or a file.
+fn remove(path: &Path) -> std::io::Result<()> {
+    if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
 }
 
 #[cfg(test)]
@@ -246,6 +307,33 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_one_set_aside_does_not_crowd_out_what_comes_next() {
+        let (_keep, store) = store();
+        save(&store, 1);
+        save(&store, 4);
+        fs::write(store.folder(4).join("state.json"), "[]").unwrap();
+        let found = store.latest().unwrap().unwrap();
+        assert_eq!((found.step, found.rejected.len()), (1, 1));
+        store.set_aside(&found.rejected).unwrap();
+        save(&store, 2);
+        store.prune(1, &[]).unwrap();
+        assert_eq!(store.latest().unwrap().unwrap().step, 2);
+        assert!(store.root.join("4.damaged/state.json").is_file());
+    }
+
+    #[test]
+    fn single_ones_are_checked_too() {
+        let (_keep, store) = store();
+        (1..=3).for_each(|step| save(&store, step));
+        assert_eq!(store.of(2).unwrap(), Some(store.folder(2)));
+        assert!(store.of(7).unwrap().is_none() && store.before(1).unwrap().is_none());
+        fs::write(store.folder(2).join("state.json"), "[]").unwrap();
+        assert!(matches!(store.of(2), Err(CheckpointError::Damaged(ManifestError::Hash { .. }))));
+        let found = store.before(3).unwrap().unwrap();
+        assert_eq!((found.step, found.rejected.len()), (1, 1));
+    }
+
+    #[test]
     fn a_failing_writer_leaves_nothing_and_harms_nothing() {
         let (_keep, store) = store();
         save(&store, 1);
@@ -265,8 +353,9 @@ mod tests {
         fs::create_dir(store.root.join("2.unfinished")).unwrap();
         fs::write(store.root.join("2.unfinished/state.json"), "{}").unwrap();
         assert_eq!(store.latest().unwrap().unwrap().step, 1);
+        fs::write(store.root.join("3.unfinished"), "in the way").unwrap();
         let again = Checkpoints::open(store.root.clone()).unwrap();
-        assert!(!again.root.join("2.unfinished").exists());
+        assert!(!again.root.join("2.unfinished").exists() && !again.root.join("3.unfinished").exists());
     }
 
     #[test]

@@ -55,11 +55,14 @@ pub fn mean<'a>(observations: impl IntoIterator<Item = (&'a str, f64)>) -> Optio
     })
 }
 
-/// The mean of `after - before` over clusters that both have, each cluster's mean taken first: what training changed, with
-/// the difficulty of the tasks cancelled out.
-pub fn difference(before: &BTreeMap<String, f64>, after: &BTreeMap<String, f64>) -> Option<Estimate> {
-    let pairs = after.iter().filter_map(|(cluster, value)| Some((cluster.as_str(), value - before.get(cluster)?)));
-    mean(pairs)
+/// The mean of `after - before` over tasks that both have, with an interval clustered by `cluster`: what training changed,
+/// with the difficulty of the tasks cancelled out.
+pub fn difference<'a>(
+    before: &BTreeMap<String, f64>,
+    after: &'a BTreeMap<String, f64>,
+    cluster: impl Fn(&'a str) -> &'a str,
+) -> Option<Estimate> {
+    mean(after.iter().filter_map(|(task, value)| Some((cluster(task), value - before.get(task)?))))
 }
 
 /// The 97.5 % quantile of Student's t: a table for few degrees of freedom, the Cornish–Fisher expansion for many.
@@ -119,9 +122,19 @@ mod tests {
     fn pairing_cancels_the_difficulty_of_tasks() {
         let before: BTreeMap<String, f64> = (0..40).map(|i| (i.to_string(), f64::from(i) / 40.0)).collect();
         let after: BTreeMap<String, f64> = before.iter().map(|(task, value)| (task.clone(), value + 0.1)).collect();
-        let gain = difference(&before, &after).unwrap();
+        let gain = difference(&before, &after, |task| task).unwrap();
         assert!((gain.mean - 0.1).abs() < 1e-12 && gain.standard_error < 1e-12);
-        assert!(difference(&before, &BTreeMap::new()).is_none());
+        assert!(difference(&before, &BTreeMap::new(), |task| task).is_none());
+    }
+
+    #[test]
+    fn a_large_cluster_counts_for_as_many_tasks_as_it_has() {
+        let scores = |of: [f64; 4]| -> BTreeMap<String, f64> {
+            ["a1", "a2", "a3", "b1"].into_iter().map(str::to_owned).zip(of).collect()
+        };
+        let gain = difference(&scores([0.0; 4]), &scores([1.0, 1.0, 1.0, 0.0]), |task| &task[..1]).unwrap();
+        // as the difference of the two means, which are 0.75 and 0
+        assert_eq!((gain.mean, gain.clusters, gain.observations), (0.75, 2, 4));
     }
 
     #[test]

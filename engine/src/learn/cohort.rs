@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct Player {
     /// Its label.
     pub label: String,
+    /// Its place among all agents of its cohort, whoever of them learns now: its head of the critic and its baseline hang on it.
+    pub place: usize,
     /// Its weights on the device.
     pub policy: PolicyId,
     /// The temperature it samples at: log-probabilities are those of the distribution that was sampled.
@@ -73,7 +75,8 @@ impl Cohort {
 
     /// The head that values the states of an agent.
     pub(super) fn head(&self, player: usize) -> Option<CriticHead> {
-        self.critic.map(|(critic, per_agent)| CriticHead { critic, head: if per_agent { player } else { 0 } })
+        let head = self.players[player].place;
+        self.critic.map(|(critic, per_agent)| CriticHead { critic, head: if per_agent { head } else { 0 } })
     }
 
     /// The policies of its agents, each once, ascending.

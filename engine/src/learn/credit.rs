@@ -149,9 +149,18 @@ mod tests {
 
     /// Three agents of which `shares` says what they get.
     fn cohort(estimator: Estimator, shares: [Option<bool>; 3]) -> Cohort {
-        let player = |share| Player { label: String::new(), policy: PolicyId(0), temperature: 1.0, shares: share };
+        let player = |(place, shares)| {
+            let (label, policy) = (String::new(), PolicyId(0));
+            Player { label, place, policy, temperature: 1.0, shares }
+        };
         let algorithm = Algorithm { estimator, ..Algorithm::default() };
-        Cohort { algorithm, players: shares.into_iter().map(player).collect(), index: 0, critic: None, kl_target: None }
+        Cohort {
+            algorithm,
+            players: shares.into_iter().enumerate().map(player).collect(),
+            index: 0,
+            critic: None,
+            kl_target: None,
+        }
     }
 
     /// Turns of agents at steps.

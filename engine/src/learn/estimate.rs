@@ -1,5 +1,7 @@
 //! Advantages: rewards, values and log-probabilities to one chain, and the estimator on it.
 
+use std::collections::BTreeMap;
+
 use marft_agents::device::DeviceHandle;
 use marft_agents::train::{PassOptions, PolicyTable};
 use marft_algorithms::advantage::rae::Rae;
@@ -30,6 +32,8 @@ pub(super) struct Estimated {
     pub(super) advantage: Vec<f32>,
     /// Old values and targets of the critic.
     pub(super) critic: Option<(Vec<f32>, Vec<f32>)>,
+    /// What every agent was paid in an episode, on average, by label.
+    pub(super) paid: BTreeMap<String, f64>,
     /// Share of groups whose members all earned the same.
     pub(super) uniform_groups: Option<f64>,
     /// Mean divergence that the reward paid for, nats per token.
@@ -60,7 +64,8 @@ pub(super) fn estimate(
     let trainer: Option<Vec<&[f32]>> = scores.logprobs.as_ref().map(|turns| turns.iter().map(Vec::as_slice).collect());
     let old = trainer.as_ref().unwrap_or(&sampled);
 
-    let mut tokens = chain(records, cohort, gathered, old, &truncated, &scores, means.credits)?;
+    let paid = payments(records, cohort, gathered, means.credits)?;
+    let mut tokens = chain(gathered, old, &truncated, &scores, &paid)?;
     if let Some(values) = &scores.values {
         tokens.set_values(spread(&tokens, values))?;
     }
@@ -102,30 +107,52 @@ pub(super) fn estimate(
         weight: weight.map(|numbers| fold(numbers, true)),
         advantage: estimate.advantage,
         critic: estimate.returns.map(|returns| (chain.value().to_vec(), returns)),
+        paid: by_agent(cohort, gathered, &paid),
         uniform_groups: estimate.uniform_groups,
         kl_in_reward: paid_kl,
     })
 }
 
-/// The token chain with the rewards of turns on it.
-fn chain(
+/// What each turn is paid.
+fn payments(
     records: &[EpisodeRecord],
     cohort: &Cohort,
+    gathered: &Gathered,
+    credits: &Credits,
+) -> Result<Vec<f64>, LearnError> {
+    let mut paid = Vec::with_capacity(gathered.turns.len());
+    for (record, turns) in &gathered.episodes {
+        paid.extend(pay(&records[*record], &gathered.turns[turns.clone()], cohort, credits)?);
+    }
+    Ok(paid)
+}
+
+/// What each agent is paid in an episode, on average.
+fn by_agent(cohort: &Cohort, gathered: &Gathered, paid: &[f64]) -> BTreeMap<String, f64> {
+    let episodes = gathered.episodes.len().max(1) as f64;
+    let mut sums = vec![0.0; cohort.players.len()];
+    gathered.turns.iter().zip(paid).for_each(|(turn, paid)| sums[turn.ids.agent as usize] += paid / episodes);
+    cohort.players.iter().zip(sums).map(|(player, sum)| (player.label.clone(), sum)).collect()
+}
+
+/// The token chain with the rewards of turns on it.
+fn chain(
     gathered: &Gathered,
     logprobs: &[&[f32]],
     truncated: &[bool],
     scores: &Rescored,
-    credits: &Credits,
+    paid: &[f64],
 ) -> Result<Chain<f32>, LearnError> {
     let mut episodes = Vec::with_capacity(gathered.episodes.len());
-    for (episode, (record, turns)) in gathered.episodes.iter().enumerate() {
-        let spoken = &gathered.turns[turns.clone()];
-        let paid = pay(&records[*record], spoken, cohort, credits)?;
-        let turns = turns.clone().zip(spoken).zip(paid).map(|((at, spoken), reward)| ChainTurn {
-            ids: spoken.ids,
-            logp: logprobs[at].to_vec(),
-            in_loss: vec![spoken.in_loss; logprobs[at].len()],
-            reward: reward as f32,
+    for (episode, (_, turns)) in gathered.episodes.iter().enumerate() {
+        let turns = turns.clone().map(|at| {
+            let spoken = &gathered.turns[at];
+            ChainTurn {
+                ids: spoken.ids,
+                logp: logprobs[at].to_vec(),
+                in_loss: vec![spoken.in_loss; logprobs[at].len()],
+                reward: paid[at] as f32,
+            }
         });
         let close =
             if truncated[episode] { Close::Truncated { bootstrap: scores.bootstraps[episode] } } else { Close::End };

@@ -87,7 +87,8 @@ fn take_turns(
         let next_node = nodes.len() as u32;
         let node = *nodes.entry((player, said.round)).or_insert(next_node);
         let policy = cohort.players[player].policy.0;
-        let ids = TurnIds { step: said.step, agent, role: agent, policy, node, ..ids };
+        let role = cohort.players[player].place as u32;
+        let ids = TurnIds { step: said.step, agent, role, policy, node, ..ids };
         let masked = cohort.algorithm.mask_truncated && said.finish == "max_tokens";
         gathered.rows[row].turns.push(gathered.turns.len());
         gathered.rows[row].sequence.scored.extend(&positions);

@@ -119,6 +119,7 @@ mod tests {
     fn world() -> (Cohort, Gathered) {
         let player = |label: &str, policy, temperature| Player {
             label: label.to_owned(),
+            place: policy as usize,
             policy: PolicyId(policy),
             temperature,
             shares: None,

@@ -16,6 +16,8 @@ pub struct LearnReport {
     pub policies: BTreeMap<PolicyId, PolicyReport>,
     /// Per critic.
     pub critics: Vec<CriticReport>,
+    /// What every agent was paid in an episode by the rule of credit, on average, by label.
+    pub paid: BTreeMap<String, f64>,
     /// Share of groups whose members all earned the same; `None` where nothing is compared.
     pub uniform_groups: Option<f64>,
     /// Mean advantage over the elements in the loss.
@@ -61,6 +63,8 @@ pub struct PolicyReport {
     pub updates: u32,
     /// Updates that the divergence gate dropped.
     pub gated: u32,
+    /// Updates that were dropped because a loss or a gradient was not finite.
+    pub dropped: u32,
     /// Tokens in the loss, all passes together.
     pub tokens: usize,
 }
@@ -91,22 +95,56 @@ impl LearnReport {
         (tokens > 0).then(|| sum / tokens as f64)
     }
 
-    /// Adds what is known of the advantages.
+    /// Notes that the batch of these policies was of no use, because a number was not finite.
+    pub(super) fn drop_update(&mut self, policies: &[PolicyId]) {
+        self.bad_updates += 1;
+        for policy in policies {
+            self.policies.entry(*policy).or_default().dropped += 1;
+        }
+    }
+
+    /// Adds what is known of rewards and advantages.
     pub(super) fn describe<'a>(&mut self, batches: impl Iterator<Item = &'a Estimated>) {
         let (mut sum, mut squares, mut count) = (0.0, 0.0, 0_usize);
+        let mut uniform = vec![];
         for batch in batches {
+            self.paid.extend(batch.paid.iter().map(|(agent, paid)| (agent.clone(), *paid)));
             for (advantage, _) in batch.advantage.iter().zip(&batch.in_loss).filter(|(_, in_loss)| **in_loss) {
                 let advantage = f64::from(*advantage);
                 (sum, squares, count) = (sum + advantage, squares + advantage * advantage, count + 1);
                 self.advantage_max = self.advantage_max.max(advantage.abs());
             }
-            self.uniform_groups = batch.uniform_groups.or(self.uniform_groups);
+            uniform.extend(batch.uniform_groups);
             self.kl_in_reward = batch.kl_in_reward.or(self.kl_in_reward);
+        }
+        if !uniform.is_empty() {
+            self.uniform_groups = Some(uniform.iter().sum::<f64>() / uniform.len() as f64);
         }
         if count > 0 {
             self.advantage_mean = sum / count as f64;
             self.advantage_std = (squares / count as f64 - self.advantage_mean.powi(2)).max(0.0).sqrt();
         }
+    }
+}
+
+/// How far the trainer is from the sampler, over the batches of all cohorts.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Gap {
+    sum: f64,
+    tokens: usize,
+    max: f64,
+}
+
+impl Gap {
+    pub(super) fn note(&mut self, part: &PartReport) {
+        self.sum += part.gap_sum;
+        self.tokens += part.tokens;
+        self.max = self.max.max(part.gap_max);
+    }
+
+    /// Mean over the tokens, and the greatest; nats.
+    pub(super) fn told(&self) -> (f64, f64) {
+        (self.sum / self.tokens.max(1) as f64, self.max)
     }
 }
 
@@ -122,6 +160,7 @@ pub(super) struct Account {
     learning_rate: f64,
     updates: u32,
     pub(super) gated: u32,
+    pub(super) dropped: u32,
 }
 
 impl Account {
@@ -154,6 +193,7 @@ impl Account {
             learning_rate: self.learning_rate,
             updates: self.updates,
             gated: self.gated,
+            dropped: self.dropped,
             tokens: self.tokens,
         }
     }

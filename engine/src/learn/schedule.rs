@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::estimate::{Estimated, Means, estimate};
 use super::gather::{Gathered, gather};
 use super::pack::{Laps, Moment, lay_out};
+use super::report::Gap;
 use super::supervised::teach;
 use super::update::Update;
 use super::{Cohort, Credits, LearnError, LearnReport, Lesson, SupervisedReport};
@@ -212,6 +213,7 @@ fn credit_turns(
     records: Res<'_, Records>,
     mut state: ResMut<'_, LearnState>,
     mut batches: ResMut<'_, Batches>,
+    mut published: ResMut<'_, Published>,
 ) -> Result<(), LearnError> {
     for ((gathered, estimated, _), cohort) in batches.0.iter_mut().zip(&config.cohorts) {
         if gathered.turns.is_empty() {
@@ -220,8 +222,15 @@ fn credit_turns(
         let cohort = &state.steered(cohort);
         let baselines = state.baselines.get_mut(&cohort.index);
         let (handle, pass, recompute) = (&config.handle, config.pass, config.recompute_logprobs);
-        *estimated =
-            estimate(&records.0, cohort, gathered, Means { handle, pass, recompute, baselines, credits: &records.1 })?;
+        let means = Means { handle, pass, recompute, baselines, credits: &records.1 };
+        match estimate(&records.0, cohort, gathered, means) {
+            Ok(found) => *estimated = found,
+            Err(error) if error.is_not_finite() => {
+                *gathered = Gathered::default();
+                published.0.drop_update(&cohort.policies());
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }
@@ -246,11 +255,13 @@ fn update_weights(
     mut published: ResMut<'_, Published>,
 ) -> Result<(), LearnError> {
     let LearnerConfig { handle, pass, batch_tokens, .. } = &*config;
+    let mut gap = Gap::default();
     for ((gathered, estimated, laps), cohort) in batches.0.iter().zip(&config.cohorts) {
         let cohort = &state.steered(cohort);
         let (pass, batch_tokens) = (*pass, *batch_tokens);
-        Update { handle, cohort, gathered, estimated, pass, batch_tokens, laps }.run(&mut published.0)?;
+        Update { handle, cohort, gathered, estimated, pass, batch_tokens, laps }.run(&mut published.0, &mut gap)?;
     }
+    (published.0.logprob_gap, published.0.logprob_gap_max) = gap.told();
     Ok(())
 }
 

@@ -5,8 +5,7 @@ use std::sync::mpsc::channel;
 
 use marft_agents::device::DeviceHandle;
 use marft_agents::generate::PolicyId;
-use marft_agents::train::commands::CommandError;
-use marft_agents::train::{LossFn, PassOptions, PolicyTable, TrainError, TrainSequence, micro_batches};
+use marft_agents::train::{LossFn, PassOptions, PolicyTable, TrainSequence, micro_batches};
 use marft_algorithms::supervised::{SftWeights, sft};
 use serde::Serialize;
 use tch::Tensor;
@@ -33,6 +32,19 @@ pub struct SupervisedReport {
     pub rows: usize,
     /// Updates that were dropped because a number was not finite.
     pub bad_updates: u32,
+    /// Updates in a row, up to the last, in which weights that were to learn did not move.
+    pub stuck: u32,
+}
+
+impl SupervisedReport {
+    /// Itself, with what was done and dropped in the passes before it.
+    #[must_use]
+    pub fn after(mut self, earlier: &Self) -> Self {
+        self.rows += earlier.rows;
+        self.bad_updates += earlier.bad_updates;
+        self.stuck += if self.stuck > 0 { earlier.stuck } else { 0 };
+        self
+    }
 }
 
 impl Lesson {
@@ -97,13 +109,13 @@ pub(super) fn teach(
             }
             Ok(total)
         });
-        match handle.accumulate(batch, pass, loss) {
+        match handle.accumulate(batch, pass, loss).map_err(LearnError::from) {
             Ok(done) => report.rows += done.rows,
-            Err(CommandError::Train(TrainError::BadLoss { .. })) => {
-                report.bad_updates += 1;
+            Err(error) if error.is_not_finite() => {
+                (report.bad_updates, report.stuck) = (1, 1);
                 return Ok(report);
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
     }
     drop(told);
@@ -116,5 +128,6 @@ pub(super) fn teach(
         report.learning_rate = update.lr;
         report.bad_updates += u32::from(!update.applied);
     }
+    report.stuck = report.bad_updates.min(1);
     Ok(report)
 }

@@ -7,8 +7,7 @@ use std::sync::mpsc::channel;
 use marft_agents::critic::CriticId;
 use marft_agents::device::DeviceHandle;
 use marft_agents::generate::PolicyId;
-use marft_agents::train::commands::CommandError;
-use marft_agents::train::{PassOptions, PolicyTable, TrainError, TrainSequence};
+use marft_agents::train::{PassOptions, PolicyTable, TrainSequence};
 use marft_algorithms::loss::Totals;
 use marft_algorithms::order::factor::Factor;
 use marft_algorithms::preset::Algorithm;
@@ -17,7 +16,7 @@ use super::estimate::Estimated;
 use super::gather::{Gathered, Spoken};
 use super::loss::{Judgement, Part, PartReport, loss_of, parts};
 use super::pack::{Lap, Laps, chunks};
-use super::report::Account;
+use super::report::{Account, Gap};
 use super::rescore::{by_turn, score};
 use super::{Cohort, CriticReport, LearnError, LearnReport};
 
@@ -35,19 +34,19 @@ pub(super) struct Update<'a> {
 /// Sums over the whole batch.
 #[derive(Default)]
 struct Ledger {
+    gap: Gap,
     policies: BTreeMap<PolicyId, Account>,
     critic: CriticReport,
     explained: f64,
     batches: u32,
-    gap: (f64, usize, f64),
     rows: usize,
     bad: u32,
 }
 
 impl Update<'_> {
-    /// Runs all laps and adds what happened to `report`.
-    pub(super) fn run(&self, report: &mut LearnReport) -> Result<(), LearnError> {
-        let mut ledger = Ledger::default();
+    /// Runs all laps and adds what happened to `report` and `gap`.
+    pub(super) fn run(&self, report: &mut LearnReport, gap: &mut Gap) -> Result<(), LearnError> {
+        let mut ledger = Ledger { gap: *gap, ..Ledger::default() };
         if self.laps.corrected {
             self.one_after_another(&mut ledger)?;
         } else {
@@ -56,6 +55,7 @@ impl Update<'_> {
             }
         }
         self.tell(&ledger, report);
+        *gap = ledger.gap;
         Ok(())
     }
 
@@ -69,7 +69,11 @@ impl Update<'_> {
             self.lap(lap, Some(&by_turn), ledger)?;
             for policy in &lap.learners {
                 let (new, old) = self.joint_logprobs(*policy, &joint, count)?;
-                factor.update(&new, &old)?;
+                match factor.update(&new, &old).map_err(LearnError::from) {
+                    // those that follow would be weighted by it
+                    Err(error) if error.is_not_finite() => return Ok(()),
+                    updated => updated?,
+                }
             }
         }
         Ok(())
@@ -116,8 +120,11 @@ impl Update<'_> {
         for rows in &lap.mini_batches {
             match step.run(rows, ledger) {
                 Ok(()) => {}
-                // numbers that are not finite spoil one update, not the run
-                Err(LearnError::Device(CommandError::Train(TrainError::BadLoss { .. }))) => ledger.bad += 1,
+                Err(error) if error.is_not_finite() => {
+                    self.handle.discard_gradients()?;
+                    ledger.bad += 1;
+                    lap.learners.iter().for_each(|own| ledger.policies.entry(*own).or_default().dropped += 1);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -139,10 +146,6 @@ impl Update<'_> {
                 clip_fraction: ledger.critic.clip_fraction / over,
                 updates: ledger.critic.updates,
             });
-        }
-        if ledger.gap.1 > 0 {
-            report.logprob_gap = ledger.gap.0 / ledger.gap.1 as f64;
-            report.logprob_gap_max = ledger.gap.2;
         }
         report.rows += ledger.rows;
         report.bad_updates += ledger.bad;
@@ -206,8 +209,7 @@ impl MiniBatch<'_> {
             own.entry(part.policy).or_default().note(part);
             ledger.policies.entry(part.policy).or_default().note(part);
             if first {
-                let (sum, count, max) = ledger.gap;
-                ledger.gap = (sum + part.gap_sum, count + part.tokens, max.max(part.gap_max));
+                ledger.gap.note(part);
             }
         }
         let mut gated = false;
@@ -225,11 +227,13 @@ impl MiniBatch<'_> {
             if update.applied {
                 account.updated(update.grad_norm, update.lr);
             } else {
+                account.dropped += 1;
                 ledger.bad += 1;
             }
         }
         if let Some((critic, _)) = cohort.critic {
             let update = handle.update_critic(critic)?;
+            ledger.bad += u32::from(!update.applied);
             ledger.critic.updates += u32::from(update.applied);
             ledger.critic.grad_norm += update.grad_norm;
             let values: Vec<_> = told.iter().filter_map(|part| part.value).collect();

@@ -13,12 +13,12 @@ pub struct MetricsLog {
 }
 
 impl MetricsLog {
-    /// Opens the log for the steps after `step`: lines of later steps, and a line that a killed process tore, are cut off,
+    /// Opens the log for the steps from `step` on: lines of those steps, and a line that a killed process tore, are cut off,
     /// so that a resumed run writes every step once.
     ///
     /// # Errors
     /// The file cannot be opened, read or cut.
-    pub fn after(path: &Path, step: u64) -> std::io::Result<Self> {
+    pub fn from(path: &Path, step: u64) -> std::io::Result<Self> {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let mut keep = 0;
         let mut reader = BufReader::new(&mut file);
@@ -26,7 +26,7 @@ impl MetricsLog {
         while reader.read_until(b'\n', &mut line)? > 0 {
             let of_step =
                 serde_json::from_slice::<Map<String, Value>>(&line).ok().and_then(|row| row.get("step")?.as_u64());
-            if !line.ends_with(b"\n") || of_step.is_none_or(|of| of > step) {
+            if !line.ends_with(b"\n") || of_step.is_none_or(|of| of >= step) {
                 break;
             }
             keep += line.len() as u64;
@@ -64,7 +64,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
         let row = |value: f64| json!({"reward": value}).as_object().unwrap().clone();
-        let mut log = MetricsLog::after(&path, 0).unwrap();
+        let mut log = MetricsLog::from(&path, 1).unwrap();
         for step in 1..=5 {
             log.write(step, &row(0.5)).unwrap();
         }
@@ -72,10 +72,13 @@ mod tests {
         torn.push_str("{\"step\": 6, \"rew");
         std::fs::write(&path, torn).unwrap();
 
-        let mut log = MetricsLog::after(&path, 3).unwrap();
+        let mut log = MetricsLog::from(&path, 4).unwrap();
         log.write(4, &row(f64::NAN)).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().count(), 4);
         assert_eq!(text.lines().last(), Some(r#"{"step":4,"reward":null}"#));
+
+        MetricsLog::from(&path, 0).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "");
     }
 }

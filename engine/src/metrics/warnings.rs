@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 pub struct Vitals {
     /// Mean total reward of the sound episodes.
     pub reward: f64,
-    /// Share of groups whose samples all earned the same: no signal for a group-relative estimator.
+    /// Share of groups whose samples all earned the same; where nothing is sampled in groups, 1 if all episodes earned the
+    /// same, and 0 otherwise.
     pub uniform_groups: f64,
     /// Mean entropy of the sampled tokens, in nats.
     pub entropy: f64,
@@ -25,6 +26,12 @@ pub struct Vitals {
     pub invalid: f64,
     /// Share of episodes with a fault.
     pub faults: f64,
+    /// Share of episodes whose reward could not be given.
+    #[serde(default)]
+    pub judge_faults: f64,
+    /// Updates that were dropped because a number was not finite.
+    #[serde(default)]
+    pub dropped: u32,
     /// Mean absolute difference between the log-probs of sampler and trainer, in nats.
     pub logprob_gap: f64,
 }
@@ -35,18 +42,24 @@ pub struct Vitals {
 pub enum Warning {
     /// Answers have become one and the same whatever the task; where they come in groups, the signal is gone with that.
     Collapse,
-    /// Groups are uniform although answers vary: tasks are all too easy or all too hard.
+    /// Groups, or all episodes, earn the same although answers vary: tasks are all too easy or all too hard.
     NoSignal,
     /// The policy has stopped exploring.
     EntropyCollapse,
+    /// No episode was good enough to be learnt from in self-distillation.
+    NothingKept,
     /// Turns grow longer and longer.
     LengthExplosion,
     /// Turns hit their token limit.
     Truncation,
     /// Outputs no longer parse.
     InvalidActions,
-    /// Environments, tools or judges break.
+    /// Environments, tools or policies break.
     Faults,
+    /// Judges break: rewards cannot be given.
+    JudgeFailures,
+    /// Losses or gradients are not finite, and their updates dropped.
+    DroppedUpdates,
     /// The sampler and the trainer disagree about what was sampled.
     LogprobGap,
 }
@@ -61,8 +74,13 @@ impl Warning {
                  a critic, or a lower learning rate"
             }
             Self::NoSignal => {
-                "no signal: nearly all groups are uniform; hint: choose tasks that are solved sometimes (curriculum, dynamic \
-                 sampling), start with supervised demonstrations, or raise the temperature"
+                "no signal: in nearly all groups, or in the whole step where there are none, everyone earned the same; hint: \
+                 choose tasks that are solved sometimes (curriculum, dynamic sampling), start with supervised \
+                 demonstrations, or raise the temperature"
+            }
+            Self::NothingKept => {
+                "no signal: no episode reached keep_above, and nothing was learnt; hint: lower keep_above, raise samples, or \
+                 start with supervised demonstrations"
             }
             Self::EntropyCollapse => {
                 "entropy collapse: the policy's entropy fell below a tenth of what it was; hint: add an entropy bonus, clip \
@@ -78,7 +96,15 @@ impl Warning {
                 "invalid actions: more than half of the outputs do not parse; hint: add a format term or demonstrations"
             }
             Self::Faults => {
-                "faults: more than a fifth of the episodes broke and are not trained on; see the fault records"
+                "faults: more than a fifth of the episodes broke and are not trained on; `fault/…` in the metrics says what broke, \
+                 the records of the episodes how"
+            }
+            Self::JudgeFailures => {
+                "judge failures: in more than a tenth of the episodes the reward could not be given, and they are not trained \
+                 on; the records of the episodes say why"
+            }
+            Self::DroppedUpdates => {
+                "dropped updates: losses or gradients are not finite; hint: lower the learning rate, or use dtype = \"f32\""
             }
             Self::LogprobGap => {
                 "log-prob gap: sampler and trainer differ by more than 0.05 nats a token; importance ratios are off"
@@ -115,18 +141,30 @@ impl Watch {
             (Warning::LengthExplosion, settled && vitals.length > 2.0 * mean(|v| v.length).max(8.0)),
             (Warning::Truncation, vitals.truncated > 0.5),
             (Warning::InvalidActions, vitals.invalid > 0.5),
-            (Warning::Faults, vitals.faults > 0.2),
+            (Warning::Faults, vitals.faults - vitals.judge_faults > 0.2),
+            (Warning::JudgeFailures, vitals.judge_faults > 0.1),
+            (Warning::DroppedUpdates, vitals.dropped > 0),
             (Warning::LogprobGap, vitals.logprob_gap > 0.05),
         ];
-        let mut raised = vec![];
-        for (warning, holds) in now {
-            if !holds {
-                self.active.remove(&warning);
-            } else if self.active.insert(warning) {
-                raised.push(warning);
-            }
+        now.into_iter().filter_map(|(warning, holds)| self.raise(warning, holds)).collect()
+    }
+
+    /// Looks at how many episodes a step of self-distillation kept; returns the failure that set in with it.
+    pub fn note_kept(&mut self, kept: usize) -> Option<Warning> {
+        self.raise(Warning::NothingKept, kept == 0)
+    }
+
+    /// Looks at how many updates of supervised learning were dropped in a step.
+    pub fn note_dropped(&mut self, dropped: u32) -> Option<Warning> {
+        self.raise(Warning::DroppedUpdates, dropped > 0)
+    }
+
+    fn raise(&mut self, warning: Warning, holds: bool) -> Option<Warning> {
+        if !holds {
+            self.active.remove(&warning);
+            return None;
         }
-        raised
+        self.active.insert(warning).then_some(warning)
     }
 }
 
@@ -144,6 +182,8 @@ mod tests {
         truncated: 0.0,
         invalid: 0.0,
         faults: 0.0,
+        judge_faults: 0.0,
+        dropped: 0,
         logprob_gap: 0.001,
     };
 
@@ -176,6 +216,15 @@ mod tests {
     }
 
     #[test]
+    fn stages_of_supervised_learning_have_failures_of_their_own() {
+        let mut watch = Watch::default();
+        let named = [3, 0, 0, 2, 0].map(|kept| watch.note_kept(kept).is_some());
+        assert_eq!(named, [false, true, false, false, true]);
+        let named = [0, 1, 1, 0].map(|dropped| watch.note_dropped(dropped).is_some());
+        assert_eq!(named, [false, true, false, false]);
+    }
+
+    #[test]
     fn the_others() {
         let mut watch = Watch::default();
         (0..5).for_each(|_| drop(watch.note(HEALTHY)));
@@ -189,5 +238,8 @@ mod tests {
             [Warning::InvalidActions, Warning::Faults]
         );
         assert_eq!(watch.note(Vitals { logprob_gap: 0.1, ..HEALTHY }), [Warning::LogprobGap]);
+        let judge_faults = Vitals { faults: 0.3, judge_faults: 0.3, ..HEALTHY };
+        assert_eq!(watch.note(judge_faults), [Warning::JudgeFailures], "named as what it is");
+        assert_eq!(watch.note(Vitals { dropped: 1, ..HEALTHY }), [Warning::DroppedUpdates]);
     }
 }

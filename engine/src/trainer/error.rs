@@ -87,12 +87,23 @@ pub enum TrainerError {
     },
     /// Numbers that are not finite, again and again.
     #[error(
-        "{updates} updates in a row were dropped because a loss or a gradient was not finite; the last checkpoint is from \
-         before that; hint: lower the learning rate or max_grad_norm, or use dtype = \"f32\""
+        "{updates} updates in a row were dropped because a loss or a gradient was not finite; hint: lower the learning rate \
+         or max_grad_norm, or use dtype = \"f32\", and begin again"
     )]
     Diverged {
         /// How many.
         updates: u32,
+    },
+    /// A policy's weights are such that it says nothing any more.
+    #[error(
+        "no episode of step {step} came to its end, for the weights have exploded: {fault}; hint: lower the learning rate, \
+         and begin again"
+    )]
+    Exploded {
+        /// The step.
+        step: u64,
+        /// What the first policy that could not speak says of it.
+        fault: String,
     },
     /// Not a single episode of a step could be used.
     #[error("all {episodes} episodes of step {step} broke; the first fault: {fault}")]

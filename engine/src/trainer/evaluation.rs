@@ -27,6 +27,9 @@ pub struct Evaluation {
     pub faults: usize,
     /// Mean score by cluster.
     pub clusters: BTreeMap<String, f64>,
+    /// Mean score by task.
+    #[serde(skip)]
+    pub tasks: BTreeMap<String, f64>,
 }
 
 /// Scores the records of an evaluation; `None` where not one episode was sound.
@@ -38,22 +41,17 @@ pub(super) fn evaluate(
     untrained: Option<&BTreeMap<String, f64>>,
 ) -> Option<Evaluation> {
     let by_id: BTreeMap<&str, &Task> = tasks.iter().map(|task| (task.id.as_str(), task.as_ref())).collect();
-    let cluster = |record: &EpisodeRecord| -> String {
-        let column = settings.cluster.as_ref();
-        let text = column.and_then(|column| by_id.get(record.task.as_str()).and_then(|task| task.text(column)));
-        text.unwrap_or_else(|| record.task.clone())
-    };
     let sound: Vec<&EpisodeRecord> = records.iter().filter(|record| record.is_sound()).collect();
-    let scored: Vec<(String, f64)> =
-        sound.iter().map(|record| (cluster(record), score(record, settings.metric.as_deref()))).collect();
-    let estimate = mean(scored.iter().map(|(cluster, score)| (cluster.as_str(), *score)))?;
-    let mut clusters: BTreeMap<String, (f64, f64)> = BTreeMap::new();
-    for (cluster, score) in &scored {
-        let (sum, count) = clusters.entry(cluster.clone()).or_default();
-        (*sum, *count) = (*sum + score, *count + 1.0);
-    }
-    let clusters: BTreeMap<String, f64> =
-        clusters.into_iter().map(|(cluster, (sum, count))| (cluster, sum / count)).collect();
+    let cluster_of = |task: &str| {
+        let text = settings.cluster.as_ref().and_then(|column| by_id.get(task)?.text(column));
+        text.unwrap_or_else(|| task.to_owned())
+    };
+    let known: BTreeMap<&str, String> = sound.iter().map(|own| (own.task.as_str(), cluster_of(&own.task))).collect();
+    let cluster = |task: &str| known.get(task).map_or("", String::as_str);
+    let of = |record: &EpisodeRecord| score(record, settings.metric.as_deref());
+    let estimate = mean(sound.iter().map(|record| (cluster(&record.task), of(record))))?;
+    let clusters = means(sound.iter().map(|record| (cluster(&record.task), of(record))));
+    let tasks = means(sound.iter().map(|record| (record.task.as_str(), of(record))));
     let count = sound.len() as f64;
     let mut terms: BTreeMap<String, f64> = BTreeMap::new();
     for term in sound.iter().filter_map(|record| record.reward.as_ref()).flat_map(|reward| &reward.terms) {
@@ -63,12 +61,23 @@ pub(super) fn evaluate(
     Some(Evaluation {
         step,
         score: estimate,
-        gain: untrained.and_then(|before| difference(before, &clusters)),
+        gain: untrained.and_then(|before| difference(before, &tasks, cluster)),
         terms,
         reward: sound.iter().map(total).sum::<f64>() / count,
         faults: records.len() - sound.len(),
         clusters,
+        tasks,
     })
+}
+
+/// The mean of the numbers of each name.
+fn means<'a>(numbers: impl Iterator<Item = (&'a str, f64)>) -> BTreeMap<String, f64> {
+    let mut sums: BTreeMap<String, (f64, f64)> = BTreeMap::new();
+    for (name, number) in numbers {
+        let (sum, count) = sums.entry(name.to_owned()).or_default();
+        (*sum, *count) = (*sum + number, *count + 1.0);
+    }
+    sums.into_iter().map(|(name, (sum, count))| (name, sum / count)).collect()
 }
 
 /// The score of a sound episode: a term's raw value, or the total reward.

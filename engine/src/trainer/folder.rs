@@ -21,6 +21,9 @@ use sha2::{Digest as _, Sha256};
 use super::TrainerError;
 use crate::settings::{RunSettings, Stage};
 
+/// File name of what a run was made of.
+pub(super) const BUNDLE: &str = "run.json";
+
 /// What a run was made of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Bundle {
@@ -55,6 +58,15 @@ impl Bundle {
         Ok(Self { marft: env!("CARGO_PKG_VERSION").to_owned(), settings: settings.clone(), files })
     }
 
+    /// Files that are not any more as the run read them, with what became of them.
+    pub fn changed(&self) -> Vec<String> {
+        let state = |(path, before): (&String, &String)| match sha256(Path::new(path)) {
+            Ok(now) => (now != *before).then(|| format!("{path} has changed")),
+            Err(error) => Some(error.to_string()),
+        };
+        self.files.iter().filter_map(state).collect()
+    }
+
     /// Settings and files in which `self`, now, differs from `earlier`, as far as they decide the numbers of a step. How long
     /// a run goes on, how often it is looked at and what is written down may change.
     pub fn differences(&self, earlier: &Self) -> Vec<String> {
@@ -70,10 +82,12 @@ impl Bundle {
     }
 }
 
-/// Paths that may differ between a run and its continuation.
-const FREE: [&str; 9] = [
+/// Paths that may differ between a run and its continuation. How a team is evaluated may not: scores are compared with those
+/// of the untrained team and with the best so far.
+const FREE: [&str; 10] = [
     "name",
-    "eval",
+    "eval.every",
+    "eval.before",
     "checkpoint",
     "log",
     "train.steps",
@@ -159,7 +173,7 @@ impl Folder {
     /// # Errors
     /// The file is damaged.
     pub fn bundle(&self) -> Result<Option<Bundle>, TrainerError> {
-        let path = self.path.join("run.json");
+        let path = self.path.join(BUNDLE);
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -175,7 +189,7 @@ impl Folder {
     /// The disk refuses.
     pub fn write_bundle(&self, bundle: &Bundle) -> Result<(), TrainerError> {
         let text = serde_json::to_vec_pretty(bundle).map_err(std::io::Error::from)?;
-        self.write_whole("run.json", &text)
+        self.write_whole(BUNDLE, &text)
     }
 
     /// Writes a file of the folder, whole or not at all.
@@ -208,18 +222,18 @@ impl Folder {
         self.path.join("checkpoints")
     }
 
-    /// Removes what was written about steps after `step`: they will be done again.
+    /// Removes what was written about steps from `step` on: they will be done again.
     ///
     /// # Errors
     /// The disk refuses.
-    pub fn forget_after(&self, step: u64) -> Result<(), TrainerError> {
+    pub fn forget_from(&self, step: u64) -> Result<(), TrainerError> {
         for folder in ["episodes", "evaluations"] {
             let Ok(entries) = fs::read_dir(self.path.join(folder)) else { continue };
             for entry in entries {
                 let path = entry?.path();
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
                 let of = name.split('.').next().and_then(|number| number.parse::<u64>().ok());
-                if of.is_some_and(|of| of > step) {
+                if of.is_some_and(|of| of >= step) {
                     fs::remove_file(path)?;
                 }
             }

@@ -7,7 +7,7 @@ use marft_agents::generate::PolicyId;
 use serde_json::{Map, Value};
 
 use super::rollout::groups;
-use crate::episode::{EpisodeRecord, TurnRecord};
+use crate::episode::{EpisodeRecord, FaultKind, TurnRecord};
 use crate::learn::{LearnReport, SupervisedReport};
 use crate::metrics::Vitals;
 use crate::task::Task;
@@ -55,6 +55,12 @@ impl Measures {
         }
         self.set("episodes", records.len() as f64);
         self.set("faults/share", share(records.len() - sound.len(), records.len()));
+        for kind in FaultKind::ALL {
+            let broken = broken_by(records, kind);
+            if broken > 0 {
+                self.set(format!("fault/{}", kind.name()), share(broken, records.len()));
+            }
+        }
         self.turns(records);
         self.dependencies(records);
     }
@@ -98,6 +104,10 @@ impl Measures {
     pub fn learnt(&mut self, report: &LearnReport, names: &BTreeMap<PolicyId, String>) {
         for (policy, own) in &report.policies {
             let Some(name) = names.get(policy) else { continue };
+            self.set(format!("updates/{name}"), f64::from(own.updates));
+            if own.tokens == 0 {
+                continue;
+            }
             self.set(format!("loss/{name}"), own.loss);
             self.set(format!("kl/{name}"), own.approx_kl);
             self.set(format!("clip/{name}"), own.clip_fraction);
@@ -106,7 +116,6 @@ impl Measures {
             self.set(format!("kl_reference/{name}"), own.kl_reference);
             self.set(format!("grad_norm/{name}"), own.grad_norm);
             self.set(format!("learning_rate/{name}"), own.learning_rate);
-            self.set(format!("updates/{name}"), f64::from(own.updates));
             self.set(format!("gated/{name}"), f64::from(own.gated));
         }
         for critic in &report.critics {
@@ -120,6 +129,9 @@ impl Measures {
             if let Some(name) = names.get(policy) {
                 self.set(format!("kl_coef/{name}"), *coefficient);
             }
+        }
+        for (agent, paid) in &report.paid {
+            self.set(format!("reward/agent/{agent}"), *paid);
         }
         if let Some(uniform) = report.uniform_groups {
             self.set("groups/uniform", uniform);
@@ -154,25 +166,26 @@ impl Measures {
 }
 
 /// What warnings are drawn from; numbers that are not finite count as 0.
-pub(super) fn vitals(records: &[EpisodeRecord], report: &LearnReport, tasks: &[Arc<Task>], gold: &str) -> Vitals {
+pub(super) fn vitals(
+    records: &[EpisodeRecord],
+    samples: u32,
+    report: &LearnReport,
+    tasks: &[Arc<Task>],
+    gold: &str,
+) -> Vitals {
     let sound: Vec<&EpisodeRecord> = records.iter().filter(|record| record.is_sound()).collect();
     let total = |record: &&EpisodeRecord| record.reward.as_ref().map_or(0.0, |reward| reward.total);
     let turns: Vec<&TurnRecord> = records.iter().flat_map(|record| &record.turns).collect();
     let tokens: usize = turns.iter().map(|turn| turn.tokens).sum();
     let cut = turns.iter().filter(|turn| turn.finish == "max_tokens").count();
-    let grouped = groups(records);
-    let uniform = grouped
-        .values()
-        .filter(|group| group.iter().all(|at| total(&&records[*at]) == total(&&records[group[0]])))
-        .count();
-    let entropies: Vec<f64> = report.policies.values().map(|policy| policy.entropy).collect();
+    let learnt = report.policies.values().filter(|policy| policy.tokens > 0);
+    let entropies: Vec<f64> = learnt.map(|policy| policy.entropy).collect();
     let answers = sound.iter().filter_map(|record| record.turns.last()).map(|turn| turn.text.trim().to_lowercase());
     let golds = tasks.iter().filter_map(|task| task.answers(gold).into_iter().next());
     let finite = |number: f64| if number.is_finite() { number } else { 0.0 };
     Vitals {
         reward: finite(sound.iter().map(total).sum::<f64>() / sound.len().max(1) as f64),
-        // groups of one say nothing about agreement
-        uniform_groups: if grouped.values().any(|group| group.len() > 1) { share(uniform, grouped.len()) } else { 0.0 },
+        uniform_groups: uniform(records, samples),
         entropy: finite(entropies.iter().sum::<f64>() / entropies.len().max(1) as f64),
         commonest_answer: commonest(answers),
         commonest_gold: commonest(golds.map(|gold| gold.to_lowercase())),
@@ -180,8 +193,31 @@ pub(super) fn vitals(records: &[EpisodeRecord], report: &LearnReport, tasks: &[A
         truncated: share(cut, turns.len()),
         invalid: invalid(&turns),
         faults: share(records.len() - sound.len(), records.len()),
+        judge_faults: share(broken_by(records, FaultKind::Reward), records.len()),
+        dropped: report.bad_updates,
         logprob_gap: finite(report.logprob_gap),
     }
+}
+
+/// Share of the groups of several episodes in which all earned the same; of the whole step, where tasks are sampled once.
+fn uniform(records: &[EpisodeRecord], samples: u32) -> f64 {
+    let total = |at: usize| records[at].reward.as_ref().map_or(0.0, |reward| reward.total);
+    let mut groups: Vec<Vec<usize>> = groups(records).into_values().collect();
+    if samples < 2 {
+        groups = vec![groups.concat()];
+    }
+    groups.retain(|group| group.len() > 1);
+    let alike = groups.iter().filter(|group| group.iter().all(|at| total(*at) == total(group[0]))).count();
+    // dynamic sampling leaves nothing where all groups are uniform
+    if records.is_empty() { 1.0 } else { share(alike, groups.len()) }
+}
+
+/// Episodes that something of this kind broke.
+fn broken_by(records: &[EpisodeRecord], kind: FaultKind) -> usize {
+    let broke = |record: &&EpisodeRecord| {
+        record.faults.iter().any(|fault| !fault.recovered && FaultKind::from_name(&fault.kind) == Some(kind))
+    };
+    records.iter().filter(broke).count()
 }
 
 /// Share of turns with output fields of which not one was found.

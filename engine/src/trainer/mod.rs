@@ -48,7 +48,7 @@ use marft_agents::train::PassOptions;
 use marft_topologies::Team;
 
 pub use demonstrations::{Demonstration, Demonstrations};
-pub use dry_run::DryRun;
+pub use dry_run::{DryRun, StagePlan};
 pub use error::TrainerError;
 pub use evaluation::{Evaluation, score};
 pub use folder::{Bundle, Folder};

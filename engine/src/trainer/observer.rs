@@ -40,6 +40,13 @@ pub enum Event<'a> {
     },
     /// The team was evaluated.
     Evaluated(&'a Evaluation),
+    /// The team was evaluated, and not one episode came to a score.
+    Unscored {
+        /// After this step.
+        step: u64,
+        /// What happened in the first that broke.
+        fault: String,
+    },
     /// Something is going wrong.
     Warned {
         /// After this step.

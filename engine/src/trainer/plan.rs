@@ -55,8 +55,9 @@ impl Plan {
                 Stage::Rl(rl) => rl.steps,
                 Stage::Rft(rft) => rft.steps,
             };
-            stages.push((stage.clone(), next..next + steps));
-            next += steps;
+            let end = u64::saturating_add(next, steps);
+            stages.push((stage.clone(), next..end));
+            next = end;
         }
         Ok(Self { stages })
     }
@@ -69,6 +70,22 @@ impl Plan {
     /// The stages with their steps.
     pub fn stages(&self) -> &[(Stage, Range<u64>)] {
         &self.stages
+    }
+
+    /// Where `self` and `earlier` part before step `step` was done, in words; nothing where steps only come later or fall
+    /// away later.
+    pub(super) fn parts_before(&self, earlier: &Self, step: u64) -> Option<String> {
+        let place = |plan: &Self| plan.at(step).map(|place| (place.index, place.done));
+        if step == 0 || self.at(step).is_none() || place(self) == place(earlier) {
+            return None;
+        }
+        let steps = |plan: &Self| plan.stages.iter().map(|(_, range)| range.end - range.start).collect::<Vec<_>>();
+        let (before, now) = (steps(earlier), steps(self));
+        let stage = before.iter().zip(&now).position(|(before, now)| before != now)?;
+        Some(format!(
+            "stages.{stage}.steps was {} and is {}, and the run is past that stage, after step {step}",
+            before[stage], now[stage]
+        ))
     }
 
     /// Where step `step` is, counted from 1; `None` beyond the end.
@@ -92,5 +109,18 @@ mod tests {
         let place = plan.at(4).unwrap();
         assert_eq!((place.index, place.done, place.begins(), place.ends()), (2, 0, true, false));
         assert!(plan.at(3).unwrap().ends() && plan.at(6).is_none());
+    }
+
+    #[test]
+    fn what_is_behind_a_run_stays_as_it_was() {
+        let rl = |steps| Stage::Rl(Rl { steps, frozen: vec![] });
+        let plan = |first: u64, second: u64| Plan {
+            stages: vec![(rl(first), 1..first + 1), (rl(second), first + 1..first + second + 1)],
+        };
+        let (earlier, longer) = (plan(3, 2), plan(5, 2));
+        assert_eq!(longer.parts_before(&earlier, 3), None, "the stage goes on");
+        assert!(longer.parts_before(&earlier, 4).unwrap().starts_with("stages.0.steps was 3 and is 5"));
+        assert_eq!(plan(3, 9).parts_before(&earlier, 4), None);
+        assert!(plan(2, 9).parts_before(&earlier, 3).is_some(), "the stage would have ended before");
     }
 }

@@ -90,28 +90,30 @@ impl Pool {
         chosen.into_iter().map(|at| Arc::clone(&self.held_out[at])).collect()
     }
 
-    /// The next `count` tasks.
+    /// The next `count` tasks. Sources of which no task is open yet are passed over.
     ///
     /// # Errors
-    /// No task of the mixture's choice is open.
+    /// No task is open.
     pub fn draw(&self, state: &mut PoolState, count: usize) -> Result<Vec<Arc<Task>>, TrainerError> {
         state.orders.resize(self.sources.len(), OrderState::default());
         let order = |(at, of): (usize, &Vec<Arc<Task>>)| {
             DataOrder::new(self.seed.child("source", at as u64), of.len(), state.orders[at])
         };
         let mut orders: Vec<DataOrder> = self.sources.iter().enumerate().map(order).collect();
+        let level = state.curriculum.clone();
+        let open = |task: &Task| self.curriculum.as_ref().is_none_or(|curriculum| curriculum.is_open(task, &level));
+        let begun: Vec<bool> = self.sources.iter().map(|tasks| tasks.iter().any(|task| open(task))).collect();
         let mut tasks = Vec::with_capacity(count);
         for _ in 0..count {
-            let source = self.mixture.group(state.drawn);
-            state.drawn += 1;
-            let open = |at: &usize| {
-                let task = &self.sources[source][*at];
-                self.curriculum.as_ref().is_none_or(|curriculum| curriculum.is_open(task, &state.curriculum))
-            };
-            let Some(at) = orders[source].by_ref().take(PATIENCE).find(open) else {
-                return Err(TrainerError::Setting("no task of the curriculum's open levels could be drawn".to_owned()));
-            };
-            tasks.push(Arc::clone(&self.sources[source][at]));
+            let groups = (state.drawn..).take(PATIENCE).map(|draw| (draw, self.mixture.group(draw)));
+            let found = groups.into_iter().find(|(_, source)| begun[*source]);
+            let drawn = found.and_then(|(draw, source)| {
+                state.drawn = draw + 1;
+                let mut order = orders[source].by_ref().take(PATIENCE);
+                order.find(|at| open(&self.sources[source][*at])).map(|at| &self.sources[source][at])
+            });
+            let none = || TrainerError::Setting("no task of the curriculum's open levels could be drawn".to_owned());
+            tasks.push(Arc::clone(drawn.ok_or_else(none)?));
         }
         state.orders = orders.iter().map(DataOrder::state).collect();
         Ok(tasks)
@@ -121,5 +123,36 @@ impl Pool {
     pub fn note(&self, state: &mut PoolState, task: &Task, reward: f64) -> bool {
         let Some(curriculum) = &self.curriculum else { return false };
         curriculum.level(task).is_some_and(|level| curriculum.note(&mut state.curriculum, level, reward))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::task::task;
+
+    #[test]
+    fn sources_without_an_open_task_are_passed_over() {
+        let source = |name: &str, hops: f64| -> Vec<Arc<Task>> {
+            (0..4).map(|at| Arc::new(task(&format!("{name}{at}"), &json!({"hops": hops})))).collect()
+        };
+        let seed = Seed::of_run(3);
+        let curriculum = Curriculum { by: "hops".to_owned(), bounds: vec![1.0], promote_at: 0.5, window: 1 };
+        let pool = Pool {
+            sources: vec![source("easy", 1.0), source("hard", 2.0)],
+            held_out: vec![],
+            mixture: Mixture::new(&[0.5, 0.5], seed).unwrap(),
+            curriculum: Some(curriculum),
+            seed,
+        };
+        let mut state = PoolState::default();
+        let drawn = pool.draw(&mut state, 10).unwrap();
+        assert!(drawn.iter().all(|task| task.id.starts_with("easy")));
+        assert!(pool.note(&mut state, &drawn[0], 1.0));
+        let drawn = pool.draw(&mut state, 10).unwrap();
+        let hard = drawn.iter().filter(|task| task.id.starts_with("hard")).count();
+        assert!((4..=6).contains(&hard), "{hard}");
     }
 }

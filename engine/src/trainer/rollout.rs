@@ -56,8 +56,8 @@ impl Rollout<'_> {
         closed.ok_or_else(|| TrainerError::Setting("the episode closed without a record".to_owned()))
     }
 
-    /// Rolls out episodes, each with its task, seed, number among the samples and what it repeats; they come back in the
-    /// order in which they close.
+    /// Rolls out episodes, each with its task, seed, number among the samples and what it repeats; they come back ordered
+    /// by task and sample.
     ///
     /// # Errors
     /// As [`Self::run`].

@@ -121,7 +121,7 @@ impl RosterPlan {
                     let temperature = agent.sampling.temperature;
                     let policy = weights[at].policy;
                     let shares = settings.shares.get(label).copied();
-                    players.push(Player { label: label.clone(), policy, temperature, shares });
+                    players.push(Player { label: label.clone(), place: 0, policy, temperature, shares });
                 }
             }
         }
@@ -188,7 +188,7 @@ fn cohorts(players: &[Player], settings: &RunSettings) -> Vec<Cohort> {
         let kl_target = settings.kl_target.get(&player.label).copied();
         let alike = |cohort: &&mut Cohort| cohort.kl_target == kl_target && learns_alike(&cohort.algorithm, algorithm);
         if let Some(cohort) = cohorts.iter_mut().find(alike) {
-            cohort.players.push(player.clone());
+            cohort.players.push(Player { place: cohort.players.len(), ..player.clone() });
         } else {
             let index = cohorts.len();
             let id = CriticId(index as u32);

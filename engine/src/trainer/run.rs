@@ -6,8 +6,9 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::observer::{Event, Observer, Stop};
-use super::{Bundle, Evaluation, Folder, Measures, StepReport, Trainer, TrainerError};
-use crate::checkpoint::Checkpoints;
+use super::steps::first_fault;
+use super::{Bundle, Evaluation, Folder, Measures, Plan, StepReport, Trainer, TrainerError, folder};
+use crate::checkpoint::{Checkpoints, Rejected};
 use crate::episode;
 use crate::metrics::{EventWriter, MetricsLog};
 
@@ -48,31 +49,42 @@ impl Run {
         let bundle = Bundle::of(trainer.settings())?;
         let checkpoints = Checkpoints::open(folder.checkpoints())?;
         let mut resumed = None;
+        // the first step that will be written down: 0 is the untrained team
+        let mut first = 0;
         match folder.bundle()? {
             Some(_) if !resume => return Err(TrainerError::Occupied(folder.path().to_owned())),
+            None if !checkpoints.steps()?.is_empty() => {
+                let reason = "it is missing, and the folder has checkpoints".to_owned();
+                return Err(TrainerError::State { path: folder.path().join(folder::BUNDLE), reason });
+            }
             Some(earlier) => {
-                let differences = bundle.differences(&earlier);
+                let found = checkpoints.latest()?;
+                let mut differences = bundle.differences(&earlier);
+                let step = found.as_ref().map_or(0, |found| found.step);
+                differences.extend(trainer.plan().parts_before(&Plan::new(&earlier.settings)?, step));
                 if !differences.is_empty() {
                     return Err(TrainerError::OtherSettings { folder: folder.path().to_owned(), differences });
                 }
-                if let Some(found) = checkpoints.latest()? {
+                let mut rejected = vec![];
+                if let Some(found) = found {
                     trainer.restore(&found.folder)?;
-                    let rejected =
-                        found.rejected.iter().map(|one| format!("{}: {}", one.folder.display(), one.reason)).collect();
-                    resumed = Some((found.step, rejected));
+                    checkpoints.set_aside(&found.rejected)?;
+                    rejected = found.rejected.iter().map(Rejected::to_string).collect();
+                    first = step + 1;
                 }
+                resumed = Some((step, rejected));
             }
             None => {}
         }
-        let step = trainer.state().step;
-        folder.forget_after(step)?;
+        folder.forget_from(first)?;
         folder.write_bundle(&bundle)?;
-        let metrics = MetricsLog::after(&folder.path().join("metrics.jsonl"), step)?;
+        let metrics = MetricsLog::from(&folder.path().join("metrics.jsonl"), first)?;
         let log = trainer.settings().log;
-        let purge = resumed.as_ref().map(|(step, _)| step + 1);
+        let purge = resumed.as_ref().map(|_| first);
         let events =
             log.tensorboard.then(|| EventWriter::create(&folder.path().join("tensorboard"), purge)).transpose()?;
-        Ok(Self { trainer, folder, checkpoints, metrics, events, started: Instant::now(), resumed, saved: step })
+        let saved = trainer.state().step;
+        Ok(Self { trainer, folder, checkpoints, metrics, events, started: Instant::now(), resumed, saved })
     }
 
     /// The trainer.
@@ -94,25 +106,32 @@ impl Run {
             observer.notice(&Event::Resumed { step, rejected });
         }
         let eval = self.trainer.settings().eval.clone();
-        if eval.before && self.trainer.state.untrained.is_none() {
+        // later on there is no untrained team any more
+        if eval.before && self.trainer.state.step == 0 {
             let found = self.evaluate(observer)?;
             let mut row = Measures::default();
             if let Some(found) = &found {
                 put_evaluation(&mut row, found);
             }
-            self.trainer.state.untrained = found.map(|found| found.clusters);
+            self.trainer.state.untrained = found.map(|found| found.tasks);
             self.write(0, &row)?;
         }
-        let total = self.trainer.plan().steps();
+        let total = self.trainer.plan().steps().min(self.trainer.settings().train.budget.steps.unwrap_or(u64::MAX));
+        let from = self.trainer.state().step;
+        let mut end = self.ended(stop);
         let end = loop {
-            if let Some(end) = self.ended(stop) {
+            if let Some(end) = end.or_else(|| stop.requested().then_some(End::Interrupted)) {
                 break end;
             }
             let next = self.trainer.state().step + 1;
             let Some(place) = self.trainer.plan().at(next) else { break End::Complete };
             let ends = place.ends();
-            if place.begins() {
-                observer.notice(&Event::Stage { name: place.stage.name(), first: next, steps: place.steps });
+            if place.begins() || self.trainer.state().step == from {
+                observer.notice(&Event::Stage {
+                    name: place.stage.name(),
+                    first: next - place.done,
+                    steps: place.steps,
+                });
             }
             let Some(report) = self.trainer.step()? else { break End::Complete };
             let step = self.trainer.state().step;
@@ -120,17 +139,22 @@ impl Run {
             self.keep_episodes(step, &report)?;
             observer.notice(&Event::Step { step, of: total, report: &report, measures: &measures });
             self.warn(&report, observer);
-            if ends || step == total || (eval.every > 0 && step.is_multiple_of(eval.every)) {
+            end = self.ended(stop);
+            let last = matches!(end, Some(End::Complete | End::Budget(_)));
+            if ends || last || (eval.every > 0 && step.is_multiple_of(eval.every)) {
                 let start = Instant::now();
                 if let Some(found) = self.evaluate(observer)? {
                     put_evaluation(&mut measures, &found);
                     self.note_best(&found);
                 }
                 measures.set("seconds/evaluation", start.elapsed().as_secs_f64());
+                end = end.or_else(|| self.ended(stop));
             }
             self.write(step, &measures)?;
             let every = self.trainer.settings().checkpoint.every;
-            if every > 0 && step.is_multiple_of(every) {
+            // the best is kept, so it has to be there
+            let best = self.trainer.state().best.is_some_and(|(best, _)| best == step);
+            if every > 0 && (best || step.is_multiple_of(every)) {
                 self.save(observer)?;
             }
         };
@@ -145,6 +169,9 @@ impl Run {
         let (state, train) = (self.trainer.state(), &self.trainer.settings().train);
         let budget = train.budget;
         let spent = |limit: Option<u64>, used: u64| limit.is_some_and(|limit| used >= limit);
+        if self.trainer.plan().at(state.step + 1).is_none() {
+            return Some(End::Complete);
+        }
         if stop.requested() {
             return Some(End::Interrupted);
         }
@@ -169,8 +196,9 @@ impl Run {
         if self.trainer.settings().log.episodes {
             episode::write(&self.folder.evaluation(step), &records)?;
         }
-        if let Some(found) = &found {
-            observer.notice(&Event::Evaluated(found));
+        match &found {
+            Some(found) => observer.notice(&Event::Evaluated(found)),
+            None => observer.notice(&Event::Unscored { step, fault: first_fault(&records) }),
         }
         Ok(found)
     }
@@ -193,10 +221,12 @@ impl Run {
     }
 
     fn warn(&mut self, report: &StepReport, observer: &mut dyn Observer) {
-        let Some(vitals) = report.vitals else { return };
-        let step = self.trainer.state().step;
-        for warning in self.trainer.state.watch.note(vitals) {
-            observer.notice(&Event::Warned { step, warning });
+        let state = &mut self.trainer.state;
+        let learnt = report.vitals.map(|vitals| state.watch.note(vitals)).unwrap_or_default();
+        let distilled = report.kept.and_then(|kept| state.watch.note_kept(kept));
+        let taught = report.taught.as_ref().and_then(|taught| state.watch.note_dropped(taught.bad_updates));
+        for warning in learnt.into_iter().chain(distilled).chain(taught) {
+            observer.notice(&Event::Warned { step: state.step, warning });
         }
     }
 

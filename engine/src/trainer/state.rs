@@ -33,7 +33,7 @@ pub struct RunState {
     pub bad_updates: u32,
     /// What has been seen of failures.
     pub watch: Watch,
-    /// The untrained team's scores, by cluster.
+    /// The untrained team's scores, by task.
     pub untrained: Option<BTreeMap<String, f64>>,
     /// The best evaluation: step and score.
     pub best: Option<(u64, f64)>,

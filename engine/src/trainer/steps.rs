@@ -21,14 +21,20 @@ use crate::task::Task;
 /// What a step came to.
 #[derive(Debug, Default)]
 pub struct StepReport {
-    /// The episodes rolled out, if any.
+    /// The episodes rolled out, if any; of those that dynamic sampling rolled out, the ones that were kept.
     pub records: Vec<EpisodeRecord>,
+    /// How many were rolled out.
+    pub episodes: u64,
+    /// Tokens sampled for them, and for replays.
+    pub tokens: u64,
     /// What reinforcement learning made of them.
     pub learnt: Option<LearnReport>,
     /// What supervised learning did.
     pub taught: Option<SupervisedReport>,
     /// What warnings are drawn from, after reinforcement learning.
     pub vitals: Option<Vitals>,
+    /// Episodes that were good enough to be learnt from, in self-distillation.
+    pub kept: Option<usize>,
     /// Time that rolling out took.
     pub rollout: Duration,
     /// Time that learning took.
@@ -38,14 +44,11 @@ pub struct StepReport {
 }
 
 impl StepReport {
-    /// Updates that were dropped, and updates that were made.
-    pub fn updates(&self) -> (u32, u32) {
-        let learnt = self
-            .learnt
-            .as_ref()
-            .map_or((0, 0), |report| (report.bad_updates, report.policies.values().map(|policy| policy.updates).sum()));
-        let taught = self.taught.as_ref().map_or((0, 0), |report| (report.bad_updates, 1 - report.bad_updates.min(1)));
-        (learnt.0 + taught.0, learnt.1 + taught.1)
+    /// The most updates that were dropped of weights of which none was made; 0 where all weights that learnt moved.
+    fn stuck(&self) -> u32 {
+        let learnt = self.learnt.iter().flat_map(|report| report.policies.values());
+        let learnt = learnt.filter(|policy| policy.updates == 0).map(|policy| policy.dropped).max();
+        learnt.unwrap_or(0).max(self.taught.as_ref().map_or(0, |taught| taught.stuck))
     }
 }
 
@@ -72,13 +75,14 @@ impl Trainer {
             Stage::Rl(_) => self.reinforce(step, seed)?,
             Stage::Rft(rft) => self.distil(rft, step, seed)?,
         };
-        let (dropped, applied) = report.updates();
-        self.state.bad_updates = if applied == 0 && dropped > 0 { self.state.bad_updates + dropped } else { 0 };
+        self.roster.handle().hand_back_memory()?;
+        let stuck = report.stuck();
+        self.state.bad_updates = if stuck > 0 { self.state.bad_updates + stuck } else { 0 };
         if self.state.bad_updates > self.settings.train.max_bad_updates {
             return Err(TrainerError::Diverged { updates: self.state.bad_updates });
         }
-        self.state.episodes += report.records.len() as u64;
-        self.state.tokens += report.records.iter().map(|record| record.sampled() as u64).sum::<u64>();
+        self.state.episodes += report.episodes;
+        self.state.tokens += report.tokens;
         self.state.learn = self.learner.state().clone();
         self.state.memories = self.engine.memories();
         self.state.step = step;
@@ -103,12 +107,12 @@ impl Trainer {
         let optimizer = weights.optimizer?;
         let (lr, updates) = match stage {
             Stage::Sft(sft) => (sft.learning_rate, steps),
-            Stage::Rft(rft) => (rft.learning_rate, steps * u64::from(rft.epochs)),
+            Stage::Rft(rft) => (rft.learning_rate, steps.saturating_mul(u64::from(rft.epochs))),
             Stage::Rl(_) => {
                 let cohort = self.roster.cohorts().iter().find(|cohort| cohort.policies().contains(&weights.policy));
                 let per_step = cohort
                     .map_or(1, |cohort| u64::from(cohort.algorithm.epochs) * u64::from(cohort.algorithm.mini_batches));
-                (optimizer.lr, steps * per_step)
+                (optimizer.lr, steps.saturating_mul(per_step))
             }
         };
         let schedule = Schedule { total: updates, ..optimizer.schedule };
@@ -206,6 +210,7 @@ impl Trainer {
     /// A step of reinforcement learning.
     fn reinforce(&mut self, step: u64, seed: Seed) -> Result<StepReport, TrainerError> {
         let start = Instant::now();
+        let before = self.engine.progress().tokens;
         let samples = self.learner.cohorts().iter().map(|cohort| cohort.algorithm.group_size).max().unwrap_or(1);
         let dynamic = self.learner.cohorts().iter().find_map(|cohort| cohort.algorithm.dynamic_sampling());
         let mut pool_state = self.state.pool.clone();
@@ -239,21 +244,33 @@ impl Trainer {
         let rollout = start.elapsed();
         refuse_all_faults(step, &records)?;
         let start = Instant::now();
+        let (episodes, tokens) = (tasks.len() as u64 * u64::from(samples), self.engine.progress().tokens - before);
         let mut teachable = teachable(&records, samples);
-        let (credits, tokens) = credits.unwrap_or_default();
-        self.state.tokens += tokens;
+        let credits = credits.map(|(credits, _)| credits).unwrap_or_default();
         teachable.retain(|record| rule.is_none() || credits.contains_key(&record.id));
         let learnt = self.learner.learn(teachable, credits)?;
         let learning = start.elapsed();
         let promoted = self.tell_curriculum(&records, &tasks);
         let gold = self.settings.reward.first().map_or("answer", |term| term.gold.as_str());
-        let vitals = Some(vitals(&records, &learnt, &tasks, gold));
-        Ok(StepReport { records, learnt: Some(learnt), taught: None, vitals, rollout, learning, promoted })
+        let vitals = Some(vitals(&records, samples, &learnt, &tasks, gold));
+        let learnt = Some(learnt);
+        Ok(StepReport {
+            records,
+            episodes,
+            tokens,
+            learnt,
+            vitals,
+            rollout,
+            learning,
+            promoted,
+            ..StepReport::default()
+        })
     }
 
     /// A step of learning from the team's own best episodes.
     fn distil(&mut self, rft: &Rft, step: u64, seed: Seed) -> Result<StepReport, TrainerError> {
         let start = Instant::now();
+        let before = self.engine.progress().tokens;
         let tasks = self.pool.draw(&mut self.state.pool, self.settings.rollout.tasks)?;
         let records = {
             let environment = environments(&self.registry, &self.settings);
@@ -269,11 +286,13 @@ impl Trainer {
             best(&records, rft).into_iter().map(|at| Lesson::of(&records[at], self.roster.players())).collect();
         let mut taught = SupervisedReport::default();
         for _ in 0..if lessons.is_empty() { 0 } else { rft.epochs } {
-            taught = self.learner.teach(&lessons)?;
+            taught = self.learner.teach(&lessons)?.after(&taught);
         }
         let promoted = self.tell_curriculum(&records, &tasks);
         let learning = start.elapsed();
-        Ok(StepReport { records, taught: Some(taught), rollout, learning, promoted, ..StepReport::default() })
+        let (episodes, tokens) = (records.len() as u64, self.engine.progress().tokens - before);
+        let (taught, kept) = (Some(taught), Some(lessons.len()));
+        Ok(StepReport { records, episodes, tokens, taught, kept, rollout, learning, promoted, ..StepReport::default() })
     }
 
     fn tell_curriculum(&mut self, records: &[EpisodeRecord], tasks: &[Arc<Task>]) -> bool {
@@ -309,13 +328,21 @@ fn teachable(records: &[EpisodeRecord], samples: u32) -> Vec<EpisodeRecord> {
     keep.into_iter().map(|at| records[at].clone()).collect()
 }
 
+/// What is known of the first thing that broke an episode.
+pub(super) fn first_fault(records: &[EpisodeRecord]) -> String {
+    let fault = records.iter().flat_map(|record| &record.faults).find(|fault| !fault.recovered);
+    fault.map_or_else(|| "no reward".to_owned(), |fault| fault.message.clone())
+}
+
 fn refuse_all_faults(step: u64, records: &[EpisodeRecord]) -> Result<(), TrainerError> {
     if records.iter().any(EpisodeRecord::is_sound) || records.is_empty() {
         return Ok(());
     }
-    let fault = records.iter().flat_map(|record| &record.faults).find(|fault| !fault.recovered);
-    let fault = fault.map_or_else(|| "no reward".to_owned(), |fault| fault.message.clone());
-    Err(TrainerError::AllFaults { step, episodes: records.len(), fault })
+    let mut lost = records.iter().flat_map(|record| &record.faults).filter(|fault| !fault.recovered);
+    if let Some(fault) = lost.find(|fault| fault.message.ends_with("are not finite")) {
+        return Err(TrainerError::Exploded { step, fault: fault.message.clone() });
+    }
+    Err(TrainerError::AllFaults { step, episodes: records.len(), fault: first_fault(records) })
 }
 
 impl Measures {

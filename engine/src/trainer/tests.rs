@@ -5,9 +5,11 @@ use crate::metrics::Warning;
 use crate::settings::file::load;
 
 mod baselines;
+mod ending;
 #[path = "../../tests/fixtures/pair/home.rs"]
 mod home;
 mod learning;
+mod resuming;
 
 use home::{Home, RUN, TEAM, contents};
 
@@ -44,15 +46,29 @@ fn a_run_writes_all_it_promises() {
     for key in [
         "reward/total",
         "reward/contains",
+        "reward/contains/weighted",
+        "reward/agent/first",
+        "reward/agent/second",
         "kl/first",
         "entropy/second",
+        "clip/first",
         "grad_norm/first",
+        "advantage/mean",
+        "advantage/std",
+        "advantage/max",
         "length/second",
+        "finish/max_tokens",
+        "invalid/share",
         "critic/0/explained_variance",
+        "logprob_gap/mean",
         "logprob_gap/max",
         "d/first>second",
         "tokens_per_s/rollout",
+        "tokens_per_s/learning",
+        "memory/resident_mib",
+        "cache/share",
         "faults/share",
+        "updates/dropped",
     ] {
         assert!(rows[1][key].is_number(), "{key}: {}", rows[1]);
     }
@@ -60,6 +76,48 @@ fn a_run_writes_all_it_promises() {
     assert!(rows[2]["eval/score"].is_number() && rows[2]["eval/gain"].is_number() && rows[1]["eval/score"].is_null());
     let episodes = crate::episode::read(&home.path("out/episodes/000001.jsonl.zst")).unwrap();
     assert_eq!(episodes.len(), 6);
+}
+
+/// Names of metrics in the documentation; what stands in angle brackets may be anything.
+fn documented() -> Vec<String> {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/run-file.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let table = page.split_once("| Metric |").unwrap().1.split_once("\n\n").unwrap().0;
+    let cells = table.lines().filter_map(|row| row.split('|').nth(1));
+    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_number_that_is_logged_is_documented() {
+    let names = documented();
+    let fits = |name: &str, key: &str| {
+        let (name, key): (Vec<&str>, Vec<&str>) = (name.split('/').collect(), key.split('/').collect());
+        name.len() == key.len() && name.iter().zip(key).all(|(part, own)| part.starts_with('<') || *part == own)
+    };
+    let home = Home::new();
+    let critic = home.run("critic", &[("train.steps", "1"), ("algorithm.kl_loss_coef", "0.1")], false);
+    home.write("run.toml", &RUN.replace("[model.critic]\nhidden = [8]\n", ""));
+    let groups = [("algorithm.preset", "grpo"), ("algorithm.kl_reward_coef", "0.1"), ("train.steps", "1")];
+    let stages = [("stages", "[{ kind = \"rl\" }, { kind = \"rft\", keep_above = -1.0 }]")];
+    let groups = home.run("groups", &[groups.as_slice(), &stages].concat(), false);
+    assert_eq!((critic.0, groups.0), (End::Complete, End::Complete));
+    let mut logged = std::collections::BTreeSet::new();
+    for run in ["critic", "groups"] {
+        let rows = std::fs::read_to_string(home.path(run).join("metrics.jsonl")).unwrap();
+        for row in rows.lines() {
+            logged.extend(
+                serde_json::from_str::<std::collections::BTreeMap<String, serde_json::Value>>(row).unwrap().into_keys(),
+            );
+        }
+    }
+    logged.remove("step");
+    let unknown: Vec<&String> = logged.iter().filter(|key| !names.iter().any(|name| fits(name, key))).collect();
+    assert!(unknown.is_empty(), "not in docs/run-file.md: {unknown:?}");
+    // what these runs have no occasion for
+    let rare = ["fault/<kind>", "curriculum/level"];
+    let absent = |name: &&String| !rare.contains(&name.as_str()) && !logged.iter().any(|key| fits(name, key));
+    let invented: Vec<&String> = names.iter().filter(absent).collect();
+    assert!(invented.is_empty(), "documented and never logged: {invented:?}");
 }
 
 #[test]
@@ -83,120 +141,6 @@ fn a_resumed_run_is_the_same_run() {
 }
 
 #[test]
-fn a_steered_divergence_goes_on_where_it_stood() {
-    let home = Home::new();
-    for key in ["kl_reward_coef", "kl_loss_coef"] {
-        let control = "{ type = \"adaptive\", target_kl = 0.01, horizon = 60 }";
-        let coefficient = format!("algorithm.{key}");
-        let set = |steps| {
-            [("train.steps", steps), ("eval.every", "1"), (&*coefficient, "0.1"), ("algorithm.kl_ctrl", control)]
-        };
-        let (whole, parts) = (format!("{key}-whole"), format!("{key}-parts"));
-        let (_, run) = home.run(&whole, &set("3"), false);
-        home.run(&parts, &set("1"), false);
-        home.run(&parts, &set("3"), true);
-        let rows = std::fs::read_to_string(home.path(&whole).join("metrics.jsonl")).unwrap();
-        let logged: Vec<f64> = rows
-            .lines()
-            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["kl_coef/first"].as_f64())
-            .collect();
-        // the first step has no divergence yet: the error is clipped at -0.2, and six of sixty episodes have been seen
-        assert_eq!(logged.len(), 3);
-        assert_eq!((logged[0], logged[1]), (0.1, 0.1 * (1.0 - 0.2 * 6.0 / 60.0)), "{key}");
-        let now = run.trainer().state().learn.controllers[&0].coefficient();
-        assert!(now != logged[1] && now > 0.0, "{now}");
-        assert!(
-            contents(&home.path(&whole).join("checkpoints/3")) == contents(&home.path(&parts).join("checkpoints/3"))
-        );
-    }
-}
-
-#[test]
-fn a_damaged_checkpoint_is_passed_over_and_said_so() {
-    let home = Home::new();
-    home.run("whole", &[], false);
-    home.run("out", &[("train.steps", "3")], false);
-    let torn = home.path("out/checkpoints/3/first/adapter_model.safetensors");
-    let bytes = std::fs::read(&torn).unwrap();
-    std::fs::write(&torn, &bytes[..bytes.len() / 2]).unwrap();
-    let mut run = Run::open(home.trainer(&[]), &home.path("out"), true).unwrap();
-    let mut told = vec![];
-    let mut listen = |event: &Event<'_>| {
-        if let Event::Resumed { step, rejected } = event {
-            told.push((*step, rejected.clone()));
-        }
-    };
-    run.drive(&mut listen, &Stop::default()).unwrap();
-    assert_eq!(told[0].0, 2);
-    assert!(told[0].1[0].contains("adapter_model.safetensors"), "{told:?}");
-    let (mut whole, mut out) = (contents(&home.path("whole/checkpoints/4")), contents(&home.path("out/checkpoints/4")));
-    // the shorter run evaluated at its end, which is remembered and changes no number
-    assert!(whole.remove("state.json").is_some() && out.remove("state.json").is_some());
-    assert!(whole == out, "weights differ");
-}
-
-#[test]
-fn an_interrupt_finishes_the_step_and_saves() {
-    let home = Home::new();
-    let mut run = Run::open(home.trainer(&[("checkpoint.every", "100")]), &home.path("out"), false).unwrap();
-    let stop = Stop::default();
-    let asked = stop.clone();
-    let mut interrupt = move |event: &Event<'_>| {
-        if matches!(event, Event::Step { step: 2, .. }) {
-            asked.request();
-        }
-    };
-    assert_eq!(run.drive(&mut interrupt, &stop).unwrap(), End::Interrupted);
-    assert!(home.path("out/checkpoints/2/state.json").is_file());
-}
-
-#[test]
-fn folders_are_not_overwritten_nor_continued_with_other_settings() {
-    let home = Home::new();
-    home.run("out", &[("train.steps", "1")], false);
-    let again = Run::open(home.trainer(&[]), &home.path("out"), false);
-    assert!(matches!(again, Err(TrainerError::Occupied(_))));
-    let other = Run::open(home.trainer(&[("seed", "6")]), &home.path("out"), true).unwrap_err().to_string();
-    assert!(other.contains("seed was 5 and is 6"), "{other}");
-}
-
-#[test]
-fn a_disk_that_refuses_leaves_the_last_checkpoint_whole() {
-    let home = Home::new();
-    let mut run = Run::open(home.trainer(&[]), &home.path("out"), false).unwrap();
-    let checkpoints = home.path("out/checkpoints");
-    let mut break_disk = move |event: &Event<'_>| {
-        // a file stands where the next checkpoint's folder has to be made
-        if matches!(event, Event::Step { step: 2, .. }) {
-            std::fs::write(checkpoints.join("2.unfinished"), "in the way").unwrap();
-        }
-    };
-    let error = run.drive(&mut break_disk, &Stop::default()).unwrap_err();
-    assert!(matches!(error, TrainerError::Checkpoint(_)), "{error}");
-    drop(run);
-    std::fs::remove_file(home.path("out/checkpoints/2.unfinished")).unwrap();
-    let (end, _) = home.run("out", &[], true);
-    assert_eq!(end, End::Complete);
-}
-
-#[test]
-fn budgets_end_a_run() {
-    let home = Home::new();
-    let (end, run) = home.run("out", &[("train.budget.episodes", "7")], false);
-    assert_eq!((end, run.trainer().state().episodes), (End::Budget("episodes"), 12));
-}
-
-#[test]
-fn numbers_that_are_not_finite_end_the_run_with_what_helps() {
-    let home = Home::new();
-    let set = [("algorithm.learning_rate", "1e30"), ("train.max_bad_updates", "0"), ("train.steps", "40")];
-    let mut run = Run::open(home.trainer(&set), &home.path("out"), false).unwrap();
-    let error = run.drive(&mut Quiet, &Stop::default()).unwrap_err();
-    let text = error.to_string();
-    assert!(text.contains("not finite"), "{text}");
-}
-
-#[test]
 fn a_uniform_reward_is_named() {
     let home = Home::new();
     home.write("run.toml", &RUN.replace("[model.critic]\nhidden = [8]\n", ""));
@@ -210,6 +154,9 @@ fn a_uniform_reward_is_named() {
     };
     run.drive(&mut listen, &Stop::default()).unwrap();
     assert!(warned.contains(&Warning::NoSignal), "{warned:?}");
+    let rows = std::fs::read_to_string(home.path("out/metrics.jsonl")).unwrap();
+    let last: serde_json::Value = serde_json::from_str(rows.lines().last().unwrap()).unwrap();
+    assert_eq!(last["groups/uniform"], 1.0);
 }
 
 #[test]

@@ -181,6 +181,12 @@ impl Folder {
             "leaky.jsonl",
             &(said("Peru-capital", "keepr") + &said("Mali-currency", "keeper") + &said("x", "asker")),
         );
+        folder.write("empty.jsonl", "\n");
+        let listed = |at: u32| {
+            let split = if at < 3 { "train" } else { "test" };
+            format!("{{\"id\": {at}, \"split\": \"{split}\", \"hops\": {at}, \"tags\": [\"x\"], \"answer\": \"X\"}}\n")
+        };
+        folder.write("listed.jsonl", &(0..4).map(listed).collect::<String>());
         folder.write("broken.jsonl", &(said("Chad-capital", "keeper") + "{\"id\": \"Chad-capital\"}\n"));
         folder
     }

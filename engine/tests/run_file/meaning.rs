@@ -32,6 +32,25 @@ fn a_short_file_has_defaults_for_all_else() {
 }
 
 #[test]
+fn a_rate_that_rises_until_the_end_is_warned_of() {
+    let folder = Folder::new();
+    let warned = |warmup: &str| {
+        let loaded = folder.good(GOOD, &[("train.steps", "4"), ("train.warmup", warmup)]);
+        loaded.warnings.iter().any(|warning| warning.contains("never gets there"))
+    };
+    assert!(warned("4") && !warned("3"));
+}
+
+#[test]
+fn evaluation_on_what_is_trained_on_is_warned_of() {
+    let folder = Folder::new();
+    let all = GOOD.replace("split = { hash = { by = \"country\", held_out = 0.4 } }\n", "");
+    let warned =
+        |text: &str| folder.good(text, &[]).warnings.iter().any(|warning| warning.contains("nothing is held out"));
+    assert!(warned(&all) && !warned(GOOD));
+}
+
+#[test]
 fn settings_survive_json() {
     let folder = Folder::new();
     let settings = folder.good(GOOD, &[("algorithm.learning_rate", "0.1"), ("model.device", "cpu")]).settings;

@@ -107,3 +107,28 @@ fn updates_far_below_what_the_base_can_tell_apart_are_not_lost() {
     let furthest = before.iter().zip(&after).map(|(before, after)| (before - after).abs()).fold(0.0, f32::max);
     assert!(furthest < 1e-5, "{furthest}");
 }
+
+/// How many updates each parameter of the critic has had, in the order of its heads.
+fn updates_of_critic(checkpoint: &std::path::Path) -> Vec<f32> {
+    let bytes = std::fs::read(checkpoint.join("critics/0/critic.safetensors")).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let of =
+        |number: usize| header.get(format!("step.{number}")).map(|entry| entry["data_offsets"][0].as_u64().unwrap());
+    let starts = (0..).map_while(of).map(|start| 8 + length + start as usize);
+    starts.map(|start| f32::from_le_bytes(bytes[start..start + 4].try_into().unwrap())).collect()
+}
+
+#[test]
+fn an_agent_keeps_its_head_of_the_critic_whoever_is_frozen() {
+    let home = Home::new();
+    home.write("run.toml", &RUN.replace("[train]\nsteps = 4\n", ""));
+    let stages = "[{ kind = \"rl\", steps = 1, frozen = \"first\" }, { kind = \"rl\", steps = 1 }]";
+    home.run("out", &[("stages", stages), ("model.critic.per_agent", "true")], false);
+    let (before, after) =
+        (updates_of_critic(&home.path("out/checkpoints/1")), updates_of_critic(&home.path("out/checkpoints/2")));
+    let half = before.len() / 2;
+    assert!(before[..half].iter().all(|updates| *updates == 0.0), "the first agent was frozen: {before:?}");
+    assert!(before[half..].iter().all(|updates| *updates == 1.0), "{before:?}");
+    assert!(after[..half].iter().all(|updates| *updates == 1.0) && after[half..].iter().all(|updates| *updates == 2.0));
+}

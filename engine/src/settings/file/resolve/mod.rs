@@ -16,6 +16,7 @@ mod task;
 mod team;
 mod tools;
 mod train;
+mod unread;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -85,6 +86,10 @@ pub(super) fn resolve(file: &RunFile, folder: &Path, registry: &Registry) -> Res
     let train = run.train(&model);
     let rollout = run.rollout(&data);
     let stages = run.stages(train.steps, &data, roster.as_ref());
+    if task.as_ref().is_some_and(|task| task.environment.kind == task::ENVIRONMENT) {
+        run.warm_up(&algorithm, &rollout, &stages);
+    }
+    run.rise(train.warmup, &stages, &algorithm);
     let eval = run.eval(&data, &reward);
     let checkpoint = run.checkpoint();
     let settings = task.map(|task| RunSettings {

@@ -38,7 +38,8 @@ impl Resolving<'_> {
             self.report(Code::BadCombination, message, packed.span, "leave `packed` out");
         }
         self.range("threads", model.threads.as_ref(), |threads| threads > 0, "at least one thread is needed");
-        self.range("cache_mib", model.cache_mib.as_ref(), |mib| mib > 0, "generation needs a cache");
+        let cache = |mib: u64| (1..=1 << 30).contains(&mib);
+        self.range("cache_mib", model.cache_mib.as_ref(), cache, "it lies from 1 to 1073741824");
         let none = CriticFile::default();
         let critic = model.critic.as_ref().map_or(&none, |critic| &critic.value);
         for width in critic.hidden.iter().flat_map(|widths| widths.iter()) {

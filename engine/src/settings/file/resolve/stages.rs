@@ -38,6 +38,7 @@ impl Resolving<'_> {
             let message = "`train.steps` has no effect: every stage that takes steps states its own";
             self.report(Code::BadCombination, message, given.span, "leave it out, or the `steps` of a stage");
         }
+        self.unread(typed);
         stages
     }
 
@@ -165,6 +166,10 @@ impl Resolving<'_> {
         let Some(splits) = &data.splits else { return };
         let train: BTreeSet<&str> = splits.train.iter().map(|task| task.id.as_str()).collect();
         let held_out: BTreeSet<&str> = splits.held_out.iter().map(|task| task.id.as_str()).collect();
+        if text.lines().all(|row| row.trim().is_empty()) {
+            let message = format!("`{}` holds no demonstrations", path.display());
+            self.report(Code::BadValue, message, file.span, "leave the stage out");
+        }
         let mut strangers = BTreeSet::new();
         let (mut unknown, mut leaked) = (Vec::new(), Vec::new());
         for (line, row) in (1..).zip(text.lines()).filter(|(_, row)| !row.trim().is_empty()) {

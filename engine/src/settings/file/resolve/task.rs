@@ -12,7 +12,7 @@ use crate::settings::{EnvironmentSettings, Kind, TaskSettings, TaskSource};
 use crate::task::{Curriculum, SplitRule, Task};
 
 /// The kind of environment where none is named, and the column it shows then.
-const ENVIRONMENT: &str = "question";
+pub(super) const ENVIRONMENT: &str = "question";
 
 impl Resolving<'_> {
     /// The tasks; `None` where `[task]` is missing, which has been reported.
@@ -50,6 +50,10 @@ impl Resolving<'_> {
             (Some(_), Some(without)) => {
                 let message = "some sources have a weight and this one has none";
                 self.report(Code::MissingKey, message, typed[without].span, "give all of them one, or none");
+            }
+            (Some(only), None) if typed.len() == 1 => {
+                let message = "the weight of the only source has no effect";
+                self.report(Code::BadCombination, message, only.span, "leave it out");
             }
             (Some(first), None) if weights.iter().flatten().all(|weight| weight.value == 0.0) => {
                 self.report(Code::BadValue, "all weights are 0", first.span, "give a source a weight above 0");

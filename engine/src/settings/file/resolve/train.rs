@@ -1,5 +1,7 @@
 //! Updates, rollouts and saving.
 
+use std::time::Duration;
+
 use marft_agents::train::Decay;
 use marft_topologies::check::Code;
 
@@ -9,6 +11,9 @@ use crate::settings::file::typed::{CheckpointFile, DecayWord, LongContextWord, R
 use crate::settings::{
     Budget, CheckpointSettings, DeviceName, EarlyStop, LongContext, ModelSettings, RolloutSettings, TrainSettings,
 };
+
+/// Most tasks of a step; more of them are a slip of the pen.
+const MOST_TASKS: u64 = 1 << 20;
 
 impl Resolving<'_> {
     /// Updates.
@@ -74,9 +79,15 @@ impl Resolving<'_> {
     pub(super) fn rollout(&mut self, data: &Data) -> RolloutSettings {
         let none = RolloutFile::default();
         let rollout = self.file.rollout.as_ref().map_or(&none, |rollout| &rollout.value);
-        self.range("tasks", rollout.tasks.as_ref(), |tasks| tasks > 0, "a step needs a task");
+        self.range(
+            "tasks",
+            rollout.tasks.as_ref(),
+            |tasks| (1..=MOST_TASKS).contains(&tasks),
+            "it lies from 1 to 1048576",
+        );
         self.range("concurrency", rollout.concurrency.as_ref(), |most| most > 0, "no episode could ever open");
-        self.range("turn_seconds", rollout.turn_seconds.as_ref(), |most| most > 0.0, "no turn could ever end");
+        let limit = |most: f64| most > 0.0 && Duration::try_from_secs_f64(most).is_ok();
+        self.range("turn_seconds", rollout.turn_seconds.as_ref(), limit, "it lies between 0 and 1.8e19");
         let tasks = count(rollout.tasks.as_ref(), 16);
         let rows = data.splits.as_ref().map(|splits| splits.train.len());
         if let Some(rows) = rows.filter(|rows| *rows < tasks) {
