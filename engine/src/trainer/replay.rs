@@ -58,13 +58,23 @@ impl Trainer {
     /// The world stands still.
     pub fn replay(&mut self, task: &str, sample: u32) -> Result<Option<EpisodeRecord>, TrainerError> {
         let step = self.state.step + 1;
+        let Some(samples) = self.plan.at(step).map(|place| self.samples(place.stage)) else { return Ok(None) };
         let mut pool = self.state.pool.clone();
         let mut number = 0;
         let mut found = None;
-        for _ in 0..ROUNDS {
+        // a task that comes again goes on counting its samples
+        let mut earlier = sample / samples;
+        let dynamic = self.roster.cohorts().iter().any(|cohort| cohort.algorithm.dynamic_sampling().is_some());
+        for _ in 0..if dynamic { ROUNDS } else { 1 } {
             let drawn = self.pool.draw(&mut pool, self.settings.rollout.tasks)?;
-            if let Some(at) = drawn.iter().position(|own| own.id == task) {
-                found = Some((drawn[at].clone(), number + at as u64));
+            for (at, own) in (number..).zip(&drawn).filter(|(_, own)| own.id == task) {
+                if earlier == 0 {
+                    found = found.or(Some((own.clone(), at)));
+                } else {
+                    earlier -= 1;
+                }
+            }
+            if found.is_some() {
                 break;
             }
             number += drawn.len() as u64;
@@ -74,7 +84,7 @@ impl Trainer {
         let seed = Seed::of_run(self.settings.seed).child("step", step);
         let engine = &mut self.engine;
         let mut rollout =
-            Rollout { engine, environment: &environment, concurrency: 1, step, seed, samples: 1, temperature: None };
+            Rollout { engine, environment: &environment, concurrency: 1, step, seed, samples, temperature: None };
         rollout.one(&task, number, sample).map(Some)
     }
 }

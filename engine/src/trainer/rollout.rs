@@ -35,24 +35,35 @@ pub(super) struct Rollout<'a> {
 }
 
 impl Rollout<'_> {
-    /// Rolls out `samples` episodes of every task; `first` is the number of the first task in the step.
+    /// Rolls out `samples` episodes of every task of the step but the first `before`, which were rolled out before. A task that
+    /// comes again goes on counting its samples, so that no two episodes bear one name.
     ///
     /// # Errors
     /// The world stands still, or an environment cannot be made.
-    pub(super) fn run(&mut self, tasks: &[Arc<Task>], first: u64) -> Result<Vec<EpisodeRecord>, TrainerError> {
+    pub(super) fn run(&mut self, tasks: &[Arc<Task>], before: usize) -> Result<Vec<EpisodeRecord>, TrainerError> {
         let (samples, seed) = (self.samples, self.seed);
-        self.episodes(tasks.iter().zip(first..).flat_map(|(task, number)| {
-            (0..samples).map(move |sample| (Arc::clone(task), episode_seed(seed, number, sample), sample, None))
+        let mut counted: BTreeMap<&str, u32> = BTreeMap::new();
+        let numbered: Vec<(u64, &Arc<Task>, u32)> = (0..)
+            .zip(tasks)
+            .map(|(number, task)| {
+                let count = counted.entry(&task.id).or_default();
+                let first = *count;
+                *count += samples;
+                (number, task, first)
+            })
+            .collect();
+        self.episodes(numbered.into_iter().skip(before).flat_map(|(number, task, first)| {
+            (0..samples).map(move |sample| (Arc::clone(task), episode_seed(seed, number, sample), first + sample, None))
         }))
     }
 
-    /// Rolls out one sample of the task with this number in the step.
+    /// Rolls out the sample of this name of the task with this number in the step.
     ///
     /// # Errors
     /// As [`Self::run`].
     pub(super) fn one(&mut self, task: &Arc<Task>, number: u64, sample: u32) -> Result<EpisodeRecord, TrainerError> {
-        let episode = (Arc::clone(task), episode_seed(self.seed, number, sample), sample, None);
-        let closed = self.episodes([episode])?.pop();
+        let seed = episode_seed(self.seed, number, sample % self.samples);
+        let closed = self.episodes([(Arc::clone(task), seed, sample, None)])?.pop();
         closed.ok_or_else(|| TrainerError::Setting("the episode closed without a record".to_owned()))
     }
 
@@ -91,11 +102,11 @@ impl Rollout<'_> {
         draw: &mut dyn FnMut(usize) -> Result<Vec<Arc<Task>>, TrainerError>,
     ) -> Result<Vec<EpisodeRecord>, TrainerError> {
         let mut all: Vec<EpisodeRecord> = vec![];
-        let (mut missing, mut drawn) = (wanted, 0);
+        let (mut missing, mut tasks) = (wanted, vec![]);
         for round in 1.. {
-            let tasks = draw(missing)?;
-            all.extend(self.run(&tasks, drawn)?);
-            drawn += tasks.len() as u64;
+            let before = tasks.len();
+            tasks.extend(draw(missing)?);
+            all.extend(self.run(&tasks, before)?);
             let groups = groups(&all);
             let metric: Vec<Vec<f64>> = groups.values().map(|group| rewards(&all, group)).collect();
             let keep = match rule.round(&metric, wanted, round) {

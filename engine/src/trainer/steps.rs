@@ -72,7 +72,7 @@ impl Trainer {
         self.roster.handle().call(Alone::No, move |_| tch::manual_seed(dropout))?;
         let report = match &stage {
             Stage::Sft(sft) => self.imitate(sft, done)?,
-            Stage::Rl(_) => self.reinforce(step, seed)?,
+            Stage::Rl(_) => self.reinforce(&stage, step, seed)?,
             Stage::Rft(rft) => self.distil(rft, step, seed)?,
         };
         self.roster.handle().hand_back_memory()?;
@@ -207,11 +207,20 @@ impl Trainer {
         Ok(records.iter().map(|record| Lesson::of(record, self.roster.players())).collect())
     }
 
+    /// Episodes of each task in a step of a stage.
+    pub(super) fn samples(&self, stage: &Stage) -> u32 {
+        match stage {
+            Stage::Sft(_) => 1,
+            Stage::Rft(rft) => rft.samples.max(1),
+            Stage::Rl(_) => self.roster.cohorts().iter().map(|cohort| cohort.algorithm.group_size).max().unwrap_or(1),
+        }
+    }
+
     /// A step of reinforcement learning.
-    fn reinforce(&mut self, step: u64, seed: Seed) -> Result<StepReport, TrainerError> {
+    fn reinforce(&mut self, stage: &Stage, step: u64, seed: Seed) -> Result<StepReport, TrainerError> {
         let start = Instant::now();
         let before = self.engine.progress().tokens;
-        let samples = self.learner.cohorts().iter().map(|cohort| cohort.algorithm.group_size).max().unwrap_or(1);
+        let samples = self.samples(stage);
         let dynamic = self.learner.cohorts().iter().find_map(|cohort| cohort.algorithm.dynamic_sampling());
         let mut pool_state = self.state.pool.clone();
         let mut tasks: Vec<Arc<Task>> = vec![];

@@ -175,6 +175,26 @@ fn an_episode_is_replayed_token_for_token() {
 }
 
 #[test]
+fn a_task_that_comes_twice_in_a_step_has_samples_of_its_own_each_time() {
+    let home = Home::new();
+    let set = [("train.steps", "1"), ("rollout.tasks", "40"), ("algorithm.group_size", "2")];
+    let [once, twice] = ["once", "twice"].map(|folder| {
+        home.run(folder, &set, false);
+        crate::episode::read(&home.path(folder).join("episodes/000001.jsonl.zst")).unwrap()
+    });
+    let names: std::collections::BTreeSet<&str> = once.iter().map(|record| record.id.as_str()).collect();
+    assert_eq!((once.len(), names.len()), (80, 80));
+    for (one, other) in once.iter().zip(&twice) {
+        assert_eq!(one.first_difference(other), None);
+    }
+    let mut trainer = home.trainer(&set);
+    let again = once.iter().find(|record| record.sample == 3).unwrap();
+    let replayed = trainer.replay(&again.task, 3).unwrap().unwrap();
+    assert_eq!(again.first_difference(&replayed), None);
+    assert!(trainer.replay(&again.task, 99).unwrap().is_none());
+}
+
+#[test]
 fn credit_by_replays_is_paid_and_its_replays_are_not_learnt_from() {
     for rule in ["difference", "leave-one-out", "rollout-value"] {
         let home = Home::new();
