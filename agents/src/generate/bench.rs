@@ -270,7 +270,9 @@ mod tests {
         assert_eq!((result.rows, result.adapters), (8, 2));
         assert!(result.tokens_per_s > 0.0 && result.bound_tokens_per_s > 0.0);
         let stats = stats(&bench.thread.handle()).unwrap();
-        // The warm-up and the timed round: 2 prompts of 20 tokens each, and 8 requests of 2 and of 3 tokens.
-        assert_eq!((stats.prefilled, stats.generated), (80, 40));
+        // The warm-up and the timed round: 8 requests of 2 and of 3 tokens, and 2 prompts of 20 tokens each. One of the other
+        // 6 requests that comes when its prompt has been read already finds a block of 16 tokens and reads the last 4.
+        assert_eq!(stats.generated, 40);
+        assert!((80..=80 + 2 * 6 * 4).contains(&stats.prefilled), "{}", stats.prefilled);
     }
 }
