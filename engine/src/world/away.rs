@@ -14,7 +14,7 @@ use super::components::{Episode, Waiting};
 use super::deliver::Queues;
 use super::memory::Shelf;
 use super::opening::Beginning;
-use super::resources::{Acted, Answers, Beside, Deadlines, Ended, Returned, Rules, Stirred, Voices};
+use super::resources::{Answers, Beside, Deadlines, Returned, Rules, Voices};
 use super::step::apply;
 use crate::environment::{Environment, EnvironmentFault, Outcome, Scene};
 use crate::reward::{RewardFault, Tally};
@@ -95,14 +95,13 @@ pub(super) fn resume(
     rules: Res<'_, Rules>,
     voices: Res<'_, Voices>,
     mut returned: ResMut<'_, Returned>,
-    (mut stirred, mut acted, mut ended): (ResMut<'_, Stirred>, ResMut<'_, Acted>, ResMut<'_, Ended>),
+    mut queues: Queues<'_>,
     errands: Query<'_, '_, &Errand>,
     mut episodes: Query<'_, '_, &mut Episode>,
 ) {
     let patience = voices.patience;
     for entity in returned.0.drain(..) {
         let Ok(errand) = errands.get(entity) else { continue };
-        let mut queues = Queues { stirred: &mut stirred.0, acted: &mut acted.0, ended: &mut ended.0 };
         match errand {
             Errand::Begin(beginning, shelf, back) => {
                 let Back { environment, outcome } = Back::of(back, patience);
@@ -122,7 +121,7 @@ pub(super) fn resume(
                     episode.environment = environment;
                     let tally = outcome.unwrap_or_else(|fault| Err(RewardFault::Custom(fault.0)));
                     episode.tally = Some(tally);
-                    queues.ended.push(*of);
+                    queues.ended.0.push(*of);
                 }
             }
         }

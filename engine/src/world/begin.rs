@@ -14,7 +14,7 @@ use super::deliver::{Queues, go_on};
 use super::draft::Draft;
 use super::memory::{Notes, Shelf};
 use super::opening::Beginning;
-use super::resources::{Acted, Ended, Opened, Rules, Stirred};
+use super::resources::{Opened, Rules};
 use super::step::own_observations;
 use crate::environment::{Environment, EnvironmentFault, Scene};
 use crate::episode::FaultKind;
@@ -33,9 +33,9 @@ pub(super) fn begin(
     rules: Res<'_, Rules>,
     mut away: Away<'_, '_>,
     mut opened: ResMut<'_, Opened>,
-    (mut stirred, mut acted, mut ended): (ResMut<'_, Stirred>, ResMut<'_, Acted>, ResMut<'_, Ended>),
+    mut queues: Queues<'_>,
 ) -> Result<(), BevyError> {
-    while stirred.0.len() < MOST
+    while queues.stirred.0.len() < MOST
         && let Some((opening, shelf)) = opened.0.pop_front()
     {
         let (beginning, mut environment) = opening.apart();
@@ -48,7 +48,6 @@ pub(super) fn begin(
         }
         let scene = environment.reset(&beginning.task, seed);
         let fresh = Fresh { beginning, environment: Some(environment), scene };
-        let mut queues = Queues { stirred: &mut stirred.0, acted: &mut acted.0, ended: &mut ended.0 };
         enter(fresh, &rules, &shelf, &mut commands, &mut queues);
     }
     Ok(())

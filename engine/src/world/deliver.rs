@@ -1,6 +1,7 @@
 //! Deliver: hands answers to the readiness rule and writes them down.
 
 use bevy_ecs::prelude::*;
+use bevy_ecs::system::SystemParam;
 use marft_topologies::turns::{Ask, EndReason, Event, Fault};
 
 use super::away::Errand;
@@ -12,11 +13,12 @@ use super::speak::{self, After};
 use crate::episode::FaultKind;
 use crate::voice::VoiceFault;
 
-/// Where what comes next is told.
-pub(super) struct Queues<'a> {
-    pub(super) stirred: &'a mut Vec<Entity>,
-    pub(super) acted: &'a mut Vec<Entity>,
-    pub(super) ended: &'a mut Vec<Entity>,
+/// Where what an episode does next is told.
+#[derive(SystemParam)]
+pub(super) struct Queues<'w> {
+    pub(super) stirred: ResMut<'w, Stirred>,
+    pub(super) acted: ResMut<'w, Acted>,
+    pub(super) ended: ResMut<'w, Ended>,
 }
 
 pub(super) fn deliver(
@@ -26,14 +28,13 @@ pub(super) fn deliver(
     mut counters: ResMut<'_, Counters>,
     (mut answered, mut expired, mut returned): (ResMut<'_, Answered>, ResMut<'_, Expired>, ResMut<'_, Returned>),
     (mut for_voices, mut for_tools): (ResMut<'_, ForVoices>, ResMut<'_, ForTools>),
-    (mut stirred, mut acted, mut ended): (ResMut<'_, Stirred>, ResMut<'_, Acted>, ResMut<'_, Ended>),
+    mut queues: Queues<'_>,
     mut turns: Query<'_, '_, &mut Turn>,
     away: Query<'_, '_, (), (With<Errand>, With<Waiting>)>,
     mut episodes: Query<'_, '_, &mut Episode>,
     mut policies: Query<'_, '_, &mut Policy>,
     mut edges: Query<'_, '_, &mut Edge>,
 ) {
-    let mut queues = Queues { stirred: &mut stirred.0, acted: &mut acted.0, ended: &mut ended.0 };
     for answer in answered.0.drain(..) {
         let Some(entity) = Entity::try_from_bits(answer.ticket.0) else { continue };
         let Ok(mut turn) = turns.get_mut(entity) else { continue };
@@ -153,15 +154,15 @@ fn settled(commands: &mut Commands<'_, '_>, entity: Entity, turn: &Turn, play: &
 /// Says what an episode does next.
 pub(super) fn go_on(entity: Entity, play: &mut Play, queues: &mut Queues<'_>) {
     match play.turns.ended() {
-        None => queues.stirred.push(entity),
+        None => queues.stirred.0.push(entity),
         Some(_) if play.closing => {}
         Some(reason) if EndReason::is_complete(reason) => {
             play.closing = true;
-            queues.acted.push(entity);
+            queues.acted.0.push(entity);
         }
         Some(_) => {
             play.closing = true;
-            queues.ended.push(entity);
+            queues.ended.0.push(entity);
         }
     }
 }

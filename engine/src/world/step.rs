@@ -9,18 +9,17 @@ use marft_topologies::turns::Task as Shared;
 use super::away::{Away, Errand};
 use super::components::{Episode, Play};
 use super::deliver::{Queues, go_on};
-use super::resources::{Acted, Ended, Rules, Stirred};
+use super::resources::Rules;
 use crate::environment::{Environment, EnvironmentFault, Outcome, Standing};
 use crate::episode::FaultKind;
 
 pub(super) fn step(
     rules: Res<'_, Rules>,
     mut away: Away<'_, '_>,
-    (mut stirred, mut acted, mut ended): (ResMut<'_, Stirred>, ResMut<'_, Acted>, ResMut<'_, Ended>),
+    mut queues: Queues<'_>,
     mut episodes: Query<'_, '_, &mut Episode>,
 ) -> Result<(), BevyError> {
-    let mut again = vec![];
-    for entity in acted.0.drain(..) {
+    for entity in std::mem::take(&mut queues.acted.0) {
         let Ok(mut episode) = episodes.get_mut(entity) else { continue };
         let play = &mut **episode;
         let Some(mut environment) = play.environment.take() else { continue };
@@ -32,10 +31,8 @@ pub(super) fn step(
         }
         let outcome = environment.step(play.turns.output().map(|output| &**output));
         play.environment = Some(environment);
-        let mut queues = Queues { stirred: &mut stirred.0, acted: &mut again, ended: &mut ended.0 };
         apply(play, entity, outcome, rules.team(), &mut queues);
     }
-    acted.0 = again;
     Ok(())
 }
 
@@ -66,7 +63,7 @@ pub(super) fn apply(
         }
         Err(fault) => play.draft.fault(FaultKind::Environment, None, fault.to_string(), false),
     }
-    queues.ended.push(entity);
+    queues.ended.0.push(entity);
 }
 
 /// Observations by label, for all agents that bear it.
