@@ -26,6 +26,19 @@ impl Home {
         let end = run.drive(&mut Quiet, &Stop::default()).unwrap();
         (end, run)
     }
+
+    /// What a run into `out` warns of, and how it was left.
+    fn warned(&self, set: &[(&str, &str)]) -> (Vec<Warning>, Run) {
+        let mut run = Run::open(self.trainer(set), &self.path("out"), false).unwrap();
+        let mut warned = vec![];
+        let mut listen = |event: &Event<'_>| {
+            if let Event::Warned { warning, .. } = event {
+                warned.push(*warning);
+            }
+        };
+        run.drive(&mut listen, &Stop::default()).unwrap();
+        (warned, run)
+    }
 }
 
 #[test]
@@ -145,14 +158,7 @@ fn a_uniform_reward_is_named() {
     let home = Home::new();
     home.write("run.toml", &RUN.replace("[model.critic]\nhidden = [8]\n", ""));
     let set = [("algorithm.preset", "grpo"), ("reward.0.gold", "question"), ("train.steps", "1")];
-    let mut run = Run::open(home.trainer(&set), &home.path("out"), false).unwrap();
-    let mut warned = vec![];
-    let mut listen = |event: &Event<'_>| {
-        if let Event::Warned { warning, .. } = event {
-            warned.push(*warning);
-        }
-    };
-    run.drive(&mut listen, &Stop::default()).unwrap();
+    let (warned, _) = home.warned(&set);
     assert!(warned.contains(&Warning::NoSignal), "{warned:?}");
     let rows = std::fs::read_to_string(home.path("out/metrics.jsonl")).unwrap();
     let last: serde_json::Value = serde_json::from_str(rows.lines().last().unwrap()).unwrap();

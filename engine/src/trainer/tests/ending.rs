@@ -76,14 +76,7 @@ fn what_dynamic_sampling_leaves_out_is_spent_too() {
     home.write("run.toml", &RUN.replace("[model.critic]\nhidden = [8]\n", ""));
     let set = [("algorithm.preset", "dapo"), ("algorithm.max_sampling_rounds", "2"), ("algorithm.group_size", "2")];
     let more = [("reward.0.gold", "question"), ("train.steps", "1"), ("algorithm.max_completion_length", "6")];
-    let mut run = Run::open(home.trainer(&[set.as_slice(), &more].concat()), &home.path("out"), false).unwrap();
-    let mut warned = vec![];
-    let mut listen = |event: &Event<'_>| {
-        if let Event::Warned { warning, .. } = event {
-            warned.push(*warning);
-        }
-    };
-    run.drive(&mut listen, &Stop::default()).unwrap();
+    let (warned, run) = home.warned(&[set.as_slice(), &more].concat());
     let state = run.trainer().state();
     // two rounds of six tasks, two episodes each, of which none was better than the other
     assert!(state.episodes == 24 && state.tokens > 24 * 6, "{state:?}");
@@ -95,14 +88,7 @@ fn self_distillation_that_keeps_nothing_is_named() {
     let home = Home::new();
     let set = [("stages", "[{ kind = \"rft\", samples = 2, keep_above = 9.0 }]"), ("train.steps", "1")];
     home.write("run.toml", &RUN.replace("[model.critic]\nhidden = [8]\n", ""));
-    let mut run = Run::open(home.trainer(&set), &home.path("out"), false).unwrap();
-    let mut warned = vec![];
-    let mut listen = |event: &Event<'_>| {
-        if let Event::Warned { warning, .. } = event {
-            warned.push(*warning);
-        }
-    };
-    run.drive(&mut listen, &Stop::default()).unwrap();
+    let (warned, _) = home.warned(&set);
     assert_eq!(warned, [Warning::NothingKept]);
 }
 
