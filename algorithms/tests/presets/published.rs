@@ -262,25 +262,24 @@ fn every_name_of_a_setting_means_it() {
 /// The values of the names that differ by program.
 #[test]
 fn every_value_of_a_name_means_what_its_program_says() {
-    let loss_agg_modes = ["token-mean", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm"];
-    for mode in loss_agg_modes {
-        holds(json!({ "preset": "grpo", "loss_agg_mode": mode }), json!({ "aggregation": mode }));
-    }
-    for (loss_type, mode) in [
-        ("grpo", "seq-mean-token-mean"),
-        ("dapo", "token-mean"),
-        ("bnpo", "token-mean"),
-        ("dr_grpo", "seq-mean-token-sum-norm"),
+    for (name, value, key, ours) in [
+        ("loss_agg_mode", "token-mean", "aggregation", "token-mean"),
+        ("loss_agg_mode", "seq-mean-token-sum", "aggregation", "seq-mean-token-sum"),
+        ("loss_agg_mode", "seq-mean-token-mean", "aggregation", "seq-mean-token-mean"),
+        ("loss_agg_mode", "seq-mean-token-sum-norm", "aggregation", "seq-mean-token-sum-norm"),
+        ("loss_type", "grpo", "aggregation", "seq-mean-token-mean"),
+        ("loss_type", "dapo", "aggregation", "token-mean"),
+        ("loss_type", "bnpo", "aggregation", "token-mean"),
+        ("loss_type", "dr_grpo", "aggregation", "seq-mean-token-sum-norm"),
+        ("importance_sampling_level", "token", "loss", "ppo-clip"),
+        ("importance_sampling_level", "sequence", "loss", "gspo"),
     ] {
-        holds(json!({ "preset": "grpo", "loss_type": loss_type }), json!({ "aggregation": mode }));
+        holds(json!({ "preset": "grpo", name: value }), json!({ key: ours }));
     }
     for (trl, verl) in [(json!("group"), json!(true)), (json!("none"), json!(false))] {
         let written = |name: &str, value: &Value| resolve(json!({ "preset": "grpo", name: value })).expect("a preset");
         assert_eq!(written("scale_rewards", &trl), written("norm_adv_by_std_in_grpo", &verl));
         assert_eq!(written("scale_rewards", &verl), written("norm_adv_by_std_in_grpo", &verl));
-    }
-    for (level, loss) in [("token", "ppo-clip"), ("sequence", "gspo")] {
-        holds(json!({ "preset": "grpo", "importance_sampling_level": level }), json!({ "loss": loss }));
     }
     for (estimator, ours) in [
         ("gae", "gae"),
