@@ -43,6 +43,14 @@ struct Ledger {
     bad: u32,
 }
 
+impl Ledger {
+    /// Notes that an update of these policies was dropped.
+    fn drop_update(&mut self, learners: &[PolicyId]) {
+        self.bad += 1;
+        learners.iter().for_each(|own| self.policies.entry(*own).or_default().dropped += 1);
+    }
+}
+
 impl Update<'_> {
     /// Runs all laps and adds what happened to `report` and `gap`.
     pub(super) fn run(&self, report: &mut LearnReport, gap: &mut Gap) -> Result<(), LearnError> {
@@ -63,7 +71,8 @@ impl Update<'_> {
     fn one_after_another(&self, ledger: &mut Ledger) -> Result<(), LearnError> {
         let (joint, count) = self.joint_actions();
         let mut factor = Factor::new(count);
-        for lap in &self.laps.laps {
+        let mut laps = self.laps.laps.iter();
+        while let Some(lap) = laps.next() {
             let weights = factor.weights();
             let by_turn: Vec<f32> = joint.iter().map(|row| weights[*row] as f32).collect();
             self.lap(lap, Some(&by_turn), ledger)?;
@@ -71,7 +80,9 @@ impl Update<'_> {
                 let (new, old) = self.joint_logprobs(*policy, &joint, count)?;
                 match factor.update(&new, &old).map_err(LearnError::from) {
                     // those that follow would be weighted by it
-                    Err(error) if error.is_not_finite() => return Ok(()),
+                    Err(error) if error.is_not_finite() => {
+                        laps.by_ref().for_each(|lap| ledger.drop_update(&lap.learners));
+                    }
                     updated => updated?,
                 }
             }
@@ -122,8 +133,7 @@ impl Update<'_> {
                 Ok(()) => {}
                 Err(error) if error.is_not_finite() => {
                     self.handle.discard_gradients()?;
-                    ledger.bad += 1;
-                    lap.learners.iter().for_each(|own| ledger.policies.entry(*own).or_default().dropped += 1);
+                    ledger.drop_update(&lap.learners);
                 }
                 Err(error) => return Err(error),
             }
@@ -227,8 +237,7 @@ impl MiniBatch<'_> {
             if update.applied {
                 account.updated(update.grad_norm, update.lr);
             } else {
-                account.dropped += 1;
-                ledger.bad += 1;
+                ledger.drop_update(&[policy]);
             }
         }
         if let Some((critic, _)) = cohort.critic {
