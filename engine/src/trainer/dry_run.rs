@@ -9,6 +9,7 @@ use marft_topologies::Team;
 use serde::Serialize;
 
 use super::roster::{RosterPlan, placement};
+use super::steps::samples;
 use super::{Plan, Pool, TrainerError};
 use crate::learn::needs_replays;
 use crate::seed::Seed;
@@ -72,16 +73,12 @@ impl StagePlan {
         let players = roster.players.iter().map(|player| player.label.clone());
         let (frozen, learners) = players.partition(|label| held.contains(label));
         let algorithms = || roster.cohorts.iter().map(|cohort| &cohort.algorithm);
-        let group = algorithms().map(|algorithm| u64::from(algorithm.group_size)).max().unwrap_or(1);
         let rounds = algorithms().filter_map(Algorithm::dynamic_sampling).map(|rule| rule.max_rounds);
-        let rounds = rounds.max().unwrap_or(1) as u64;
-        let (samples, replays) = match stage {
-            Stage::Sft(_) => (0, false),
-            Stage::Rl(_) => {
-                (group.saturating_mul(rounds), algorithms().any(|algorithm| needs_replays(algorithm.credit)))
-            }
-            Stage::Rft(rft) => (u64::from(rft.samples), false),
+        let (rounds, replays) = match stage {
+            Stage::Rl(_) => (rounds.max().unwrap_or(1), algorithms().any(|algorithm| needs_replays(algorithm.credit))),
+            Stage::Sft(_) | Stage::Rft(_) => (1, false),
         };
+        let samples = u64::from(samples(stage, &roster.cohorts)).saturating_mul(rounds as u64);
         Self {
             kind: stage.name(),
             first: range.start,

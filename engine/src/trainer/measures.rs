@@ -1,22 +1,51 @@
-//! Measures: a step's episodes and updates as named numbers, and the vitals that warnings are drawn from.
+//! Measures: a step's episodes and updates as named numbers.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use marft_agents::generate::PolicyId;
 use serde_json::{Map, Value};
 
-use super::rollout::groups;
+use super::{StepReport, Trainer};
 use crate::episode::{EpisodeRecord, FaultKind, TurnRecord};
 use crate::learn::{LearnReport, SupervisedReport};
-use crate::metrics::Vitals;
-use crate::task::Task;
 
 /// Named numbers of one step, in the order in which they are written.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Measures(pub Map<String, Value>);
 
 impl Measures {
+    /// A step as named numbers.
+    pub fn of(report: &StepReport, trainer: &Trainer) -> Self {
+        let mut measures = Self::default();
+        let names = trainer.roster().names();
+        if !report.records.is_empty() {
+            measures.episodes(&report.records);
+        }
+        if let Some(learnt) = &report.learnt {
+            measures.learnt(learnt, &names);
+        }
+        if let Some(taught) = &report.taught {
+            measures.taught(taught, &names);
+        }
+        let (rollout, learning) = (report.rollout.as_secs_f64(), report.learning.as_secs_f64());
+        measures.set("seconds/rollout", rollout);
+        measures.set("seconds/learning", learning);
+        if let Some(tokens) = measures.get("tokens").filter(|_| rollout > 0.0) {
+            measures.set("tokens_per_s/rollout", tokens / rollout);
+        }
+        if let Some(rows) = measures.get("rows").filter(|_| learning > 0.0) {
+            measures.set("tokens_per_s/learning", rows / learning);
+        }
+        if let Some(level) = trainer.settings().task.curriculum.as_ref().map(|_| trainer.state().pool.curriculum.level)
+        {
+            measures.set("curriculum/level", level as f64);
+        }
+        if let Some(bytes) = resident() {
+            measures.set("memory/resident_mib", bytes as f64 / f64::from(1 << 20));
+        }
+        measures
+    }
+
     /// Puts a number down.
     pub fn set(&mut self, name: impl Into<String>, value: f64) {
         self.0.insert(name.into(), Value::from(value));
@@ -165,55 +194,8 @@ impl Measures {
     }
 }
 
-/// What warnings are drawn from; numbers that are not finite count as 0.
-pub(super) fn vitals(
-    records: &[EpisodeRecord],
-    samples: u32,
-    report: &LearnReport,
-    tasks: &[Arc<Task>],
-    gold: &str,
-) -> Vitals {
-    let sound: Vec<&EpisodeRecord> = records.iter().filter(|record| record.is_sound()).collect();
-    let total = |record: &&EpisodeRecord| record.reward.as_ref().map_or(0.0, |reward| reward.total);
-    let turns: Vec<&TurnRecord> = records.iter().flat_map(|record| &record.turns).collect();
-    let tokens: usize = turns.iter().map(|turn| turn.tokens).sum();
-    let cut = turns.iter().filter(|turn| turn.finish == "max_tokens").count();
-    let learnt = report.policies.values().filter(|policy| policy.tokens > 0);
-    let entropies: Vec<f64> = learnt.map(|policy| policy.entropy).collect();
-    let answers = sound.iter().filter_map(|record| record.turns.last()).map(|turn| turn.text.trim().to_lowercase());
-    let golds = tasks.iter().filter_map(|task| task.answers(gold).into_iter().next());
-    let finite = |number: f64| if number.is_finite() { number } else { 0.0 };
-    Vitals {
-        reward: finite(sound.iter().map(total).sum::<f64>() / sound.len().max(1) as f64),
-        uniform_groups: uniform(records, samples),
-        entropy: finite(entropies.iter().sum::<f64>() / entropies.len().max(1) as f64),
-        commonest_answer: commonest(answers),
-        commonest_gold: commonest(golds.map(|gold| gold.to_lowercase())),
-        length: share(tokens, turns.len()),
-        truncated: share(cut, turns.len()),
-        invalid: invalid(&turns),
-        faults: share(records.len() - sound.len(), records.len()),
-        judge_faults: share(broken_by(records, FaultKind::Reward), records.len()),
-        dropped: report.bad_updates,
-        logprob_gap: finite(report.logprob_gap),
-    }
-}
-
-/// Share of the groups of several episodes in which all earned the same; of the whole step, where tasks are sampled once.
-fn uniform(records: &[EpisodeRecord], samples: u32) -> f64 {
-    let total = |at: usize| records[at].reward.as_ref().map_or(0.0, |reward| reward.total);
-    let mut groups: Vec<Vec<usize>> = groups(records).into_values().collect();
-    if samples < 2 {
-        groups = vec![groups.concat()];
-    }
-    groups.retain(|group| group.len() > 1);
-    let alike = groups.iter().filter(|group| group.iter().all(|at| total(*at) == total(group[0]))).count();
-    // dynamic sampling leaves nothing where all groups are uniform
-    if records.is_empty() { 1.0 } else { share(alike, groups.len()) }
-}
-
 /// Episodes that something of this kind broke.
-fn broken_by(records: &[EpisodeRecord], kind: FaultKind) -> usize {
+pub(super) fn broken_by(records: &[EpisodeRecord], kind: FaultKind) -> usize {
     let broke = |record: &&EpisodeRecord| {
         record.faults.iter().any(|fault| !fault.recovered && FaultKind::from_name(&fault.kind) == Some(kind))
     };
@@ -221,19 +203,20 @@ fn broken_by(records: &[EpisodeRecord], kind: FaultKind) -> usize {
 }
 
 /// Share of turns with output fields of which not one was found.
-fn invalid(turns: &[&TurnRecord]) -> f64 {
+pub(super) fn invalid(turns: &[&TurnRecord]) -> f64 {
     let with_fields: Vec<_> = turns.iter().filter(|turn| !turn.fields.is_empty()).collect();
     let empty = with_fields.iter().filter(|turn| turn.fields.iter().all(|(_, value)| value.is_null())).count();
     share(empty, with_fields.len())
 }
 
-/// The share of the most frequent text.
-fn commonest(texts: impl Iterator<Item = String>) -> f64 {
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    texts.for_each(|text| *counts.entry(text).or_default() += 1);
-    share(counts.values().copied().max().unwrap_or(0), counts.values().sum())
+/// A part of a whole, of which there may be nothing.
+pub(super) fn share(part: usize, whole: usize) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-fn share(part: usize, whole: usize) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+/// Memory of the process, as Linux tells it.
+fn resident() -> Option<u64> {
+    let status = fs_err::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
 }

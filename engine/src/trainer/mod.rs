@@ -10,9 +10,10 @@
 //! | `roster` | which agents speak with which weights, and the device that holds them |
 //! | `pool` | tasks, their split, and the order in which they are drawn |
 //! | `rollout` | tasks to closed episodes |
-//! | `steps` | one step of each kind of stage |
+//! | `steps` | what every step begins with and leaves behind |
+//! | `imitate`, `reinforce`, `distil` | a step of each kind of stage |
 //! | `evaluation` | scores on held-out tasks |
-//! | `measures` | a step as named numbers |
+//! | `measures`, `vitals` | a step as named numbers, and those that warnings are drawn from |
 //! | `run`, `folder` | the loop around it all, and what it writes |
 //! | `saving` | weights and state to a checkpoint and back |
 //! | `replay` | one episode of a run once more |
@@ -22,14 +23,17 @@
 
 pub mod bench;
 mod demonstrations;
+mod distil;
 mod dry_run;
 mod error;
 mod evaluation;
 mod folder;
+mod imitate;
 mod measures;
 mod observer;
 mod plan;
 mod pool;
+mod reinforce;
 mod replay;
 mod replays;
 mod rollout;
@@ -40,6 +44,7 @@ mod state;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod vitals;
 
 use std::sync::Arc;
 use std::time::Duration;

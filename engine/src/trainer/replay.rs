@@ -4,6 +4,7 @@
 //! place in the run, and with `deterministic` a row of a pass depends on that row alone.
 
 use super::rollout::Rollout;
+use super::steps::samples;
 use super::{Trainer, TrainerError, environments};
 use crate::episode::EpisodeRecord;
 use crate::seed::Seed;
@@ -58,7 +59,10 @@ impl Trainer {
     /// The world stands still.
     pub fn replay(&mut self, task: &str, sample: u32) -> Result<Option<EpisodeRecord>, TrainerError> {
         let step = self.state.step + 1;
-        let Some(samples) = self.plan.at(step).map(|place| self.samples(place.stage)) else { return Ok(None) };
+        let samples = self.plan.at(step).map_or(0, |place| samples(place.stage, self.roster.cohorts()));
+        if samples == 0 {
+            return Ok(None);
+        }
         let mut pool = self.state.pool.clone();
         let mut number = 0;
         let mut found = None;
