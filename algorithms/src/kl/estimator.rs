@@ -35,13 +35,13 @@
 
 #![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::loss::{LOG_RATIO_LIMIT, Lane};
 use crate::loss::{Objective, Term};
 
 /// Which estimate. See the [module documentation](self).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KlEstimator {
     /// d; verl's `kl`.

@@ -38,7 +38,7 @@
 #![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
 
 use marft_torch::parallel::new_column;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::aggregate::count_kept;
 use super::error::{LossError, positive, same_length, within};
@@ -49,7 +49,7 @@ use super::policy::ratio;
 use super::spans::{Span, spans};
 
 /// Over what a weight is taken, and what happens to one out of range.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TisMode {
     /// One weight per token, limited.

@@ -7,6 +7,8 @@ use crate::advantage::gae::{GaeConfig, PerBorder};
 use crate::advantage::group::Std;
 use crate::advantage::grpo::ScaleOver;
 use crate::advantage::normalise::Scope;
+use crate::kl::KlEstimator;
+use crate::loss::TisMode;
 use crate::order::schedule::{Schedule, SequentialOrder};
 use crate::order::warm_up::WarmUp;
 
@@ -77,16 +79,24 @@ pub struct Algorithm {
     pub max_completion_length: u32,
     /// Weight of the entropy bonus.
     pub entropy_coef: f64,
-    /// Weight of the divergence from the reference in the loss (k3).
+    /// Weight of the divergence from the reference in the loss.
     pub kl_loss_coef: f64,
-    /// Weight of the divergence from the reference in the reward (k1).
+    /// How that divergence is estimated.
+    pub kl_loss_type: KlEstimator,
+    /// Weight of the divergence from the reference in the reward.
     pub kl_reward_coef: f64,
+    /// How that divergence is estimated.
+    pub kl_reward_type: KlEstimator,
     /// Drop the gradients of an update whose approximate divergence from the old policy exceeds this, in nats.
     pub kl_gate: Option<f64>,
     /// Behaviour weights above this drop their token (`decoupled`).
     pub behaviour_cap: f64,
     /// Largest importance weight between the sampler's and the trainer's probabilities; none trusts the sampler.
     pub sampler_weight_max: Option<f64>,
+    /// Smallest such weight; none is no lower bound.
+    pub sampler_weight_min: Option<f64>,
+    /// Over what such a weight is taken, and what happens to one out of range.
+    pub sampler_weight_mode: TisMode,
 
     /// Weight of the value loss where policy and critic share an optimizer.
     pub value_coef: f64,
@@ -170,10 +180,14 @@ impl Default for Algorithm {
             max_completion_length: 512,
             entropy_coef: 0.0,
             kl_loss_coef: 0.0,
+            kl_loss_type: KlEstimator::K3,
             kl_reward_coef: 0.0,
+            kl_reward_type: KlEstimator::K1,
             kl_gate: None,
             behaviour_cap: 5.0,
             sampler_weight_max: None,
+            sampler_weight_min: None,
+            sampler_weight_mode: TisMode::SequenceMask,
             value_coef: 0.1,
             value_clip: Some(0.2),
             value_error: ValueError::Mse,

@@ -33,6 +33,19 @@ impl Algorithm {
             ("step_weight", self.step_weight, weight(self.step_weight), "it must not be negative"),
             ("kl_loss_coef", self.kl_loss_coef, weight(self.kl_loss_coef), "it must not be negative"),
             ("kl_reward_coef", self.kl_reward_coef, weight(self.kl_reward_coef), "it must not be negative"),
+            (
+                "sampler_weight_max",
+                self.sampler_weight_max.unwrap_or(1.0),
+                self.sampler_weight_max.is_none_or(|max| max > 0.0),
+                "it must be positive",
+            ),
+            (
+                "sampler_weight_min",
+                self.sampler_weight_min.unwrap_or(0.0),
+                self.sampler_weight_min
+                    .is_none_or(|min| min >= 0.0 && self.sampler_weight_max.is_none_or(|max| min <= max)),
+                "it must not be negative, nor exceed sampler_weight_max",
+            ),
             ("value_coef", self.value_coef, weight(self.value_coef), "it must not be negative"),
             ("huber_delta", self.huber_delta, self.huber_delta > 0.0, "it must be positive"),
             ("dual_clip", self.dual_clip.unwrap_or(2.0), self.dual_clip.is_none_or(|c| c > 1.0), "it must exceed 1"),

@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use super::{AggregationName, Algorithm, Compat, LossKind, PresetError, ValueError};
 use crate::Result;
-use crate::kl::{KlEstimator, KlGate, KlInLoss};
+use crate::kl::{KlGate, KlInLoss};
 use crate::loss::{
     Aggregation, Cispo, Decoupled, DualClip, DynamicSampling, EntropyBonus, Gspo, Lane, Overlong, PolicyBatch,
     PolicyLoss, PpoClip, Reinforce, Tis, cispo, decoupled, dual_clip, gspo, ppo_clip, reinforce,
@@ -65,7 +65,7 @@ impl Algorithm {
     pub fn kl_in_loss(&self) -> Option<KlInLoss> {
         (self.kl_loss_coef != 0.0).then(|| KlInLoss {
             beta: self.kl_loss_coef,
-            estimator: KlEstimator::K3,
+            estimator: self.kl_loss_type,
             aggregation: self.aggregation(),
         })
     }
@@ -83,7 +83,8 @@ impl Algorithm {
 
     /// The weights for samplers whose probabilities differ from the trainer's.
     pub fn sampler_correction(&self) -> Option<Tis> {
-        self.sampler_weight_max.map(|max| Tis { max, ..Tis::default() })
+        let (mode, min) = (self.sampler_weight_mode, self.sampler_weight_min);
+        self.sampler_weight_max.map(|max| Tis { mode, max, min })
     }
 
     /// The critic's loss; `None` without a critic.

@@ -20,6 +20,8 @@ pub(super) const ALIASES: &[(&str, &[&str])] = &[
     ("gae_lambda", &["lambda_token", "lambda_agent", "lambda_step"]),
     ("beta", &["kl_loss_coef"]),
     ("kl_coef", &["kl_reward_coef"]),
+    ("kl_penalty", &["kl_reward_type"]),
+    ("kl_estimator", &["kl_reward_type"]),
     ("kl_ctl", &["kl_reward_coef"]),
     ("init_kl_coef", &["kl_reward_coef"]),
     ("epsilon", &["clip_low", "clip_high"]),
@@ -43,6 +45,8 @@ pub(super) const ALIASES: &[(&str, &[&str])] = &[
     ("behav_imp_weight_cap", &["behaviour_cap"]),
     ("vllm_importance_sampling_clip_max", &["sampler_weight_max"]),
     ("rollout_is_threshold", &["sampler_weight_max"]),
+    ("vllm_importance_sampling_clip_min", &["sampler_weight_min"]),
+    ("vllm_importance_sampling_mode", &["sampler_weight_mode"]),
     ("vf_coef", &["value_coef"]),
     ("value_loss_coef", &["value_coef"]),
     ("cliprange_value", &["value_clip"]),
@@ -82,6 +86,7 @@ pub(super) const TRANSLATED: &[&str] = &[
     "loss_type",
     "norm_adv_by_std_in_grpo",
     "normalize_advantages",
+    "rollout_is",
     "scale_rewards",
     "use_kl_in_reward",
     "use_kl_loss",
@@ -129,6 +134,11 @@ pub(super) fn translate(key: &str, value: &Value) -> Result<Vec<(&'static str, V
             vec![("std", json!("none"))]
         }
         ("scale_rewards", ..) => return Err("use group, batch or none"),
+        ("rollout_is", Some(name), _) => match name {
+            "token" => vec![("sampler_weight_mode", json!("token_truncate"))],
+            "sequence" => vec![("sampler_weight_mode", json!("sequence_truncate"))],
+            _ => return Err("use token or sequence"),
+        },
         ("normalize_advantages" | "whiten_advantages", _, Some(on)) => {
             let scope = if on { "batch" } else { "none" };
             vec![("normalise_mean", json!(scope)), ("normalise_scale", json!(scope))]

@@ -151,7 +151,10 @@ fn verl(preset: &str) -> Option<Value> {
                 "lambda_token": 1.0, "lambda_agent": 1.0, "lambda_step": 1.0, "value_clip": 0.5, "value_coef": 1.0,
             }),
         ),
-        "grpo" => with(actor, json!({ "group_size": 5, "kl_loss_coef": 0.001, "aggregation": "token-mean" })),
+        "grpo" => with(
+            actor,
+            json!({ "group_size": 5, "kl_loss_coef": 0.001, "kl_loss_type": "low_var_kl", "aggregation": "token-mean" }),
+        ),
         "dr-grpo" => with(actor, json!({ "group_size": 5 })),
         // 512 prompts of 16 answers, mini-batches of 512 answers.
         "dapo" => with(actor, json!({ "group_size": 16, "dual_clip": 10.0, "mini_batches": 16 })),

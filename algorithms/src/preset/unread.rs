@@ -49,6 +49,11 @@ impl Algorithm {
             "huber_delta" => {
                 (self.needs_critic() && self.value_error == ValueError::Huber, "only value_error = \"huber\" reads it")
             }
+            "kl_loss_type" => (self.kl_loss_coef != 0.0, "kl_loss_coef is 0"),
+            "kl_reward_type" => (self.kl_reward_coef != 0.0, "kl_reward_coef is 0"),
+            "sampler_weight_min" | "sampler_weight_mode" => {
+                (self.sampler_weight_max.is_some(), "sampler_weight_max is not set")
+            }
             "max_sampling_rounds" => (self.dynamic_sampling, "dynamic_sampling is off"),
             "overlong_factor" => (self.overlong_buffer.is_some(), "overlong_buffer is not set"),
             "update_interval" | "update_offset" => {

@@ -1,5 +1,7 @@
 //! The values that papers and programs state, setting by setting, and the names under which their users write them.
 
+use marft_algorithms::kl::KlEstimator;
+use marft_algorithms::loss::{Tis, TisMode};
 use marft_algorithms::preset::Algorithm;
 use serde_json::{Value, json};
 
@@ -141,7 +143,7 @@ fn verl() {
     holds(
         of("grpo"),
         json!({
-            "group_size": 5, "std": "unbiased", "std_eps": 1e-6, "kl_loss_coef": 0.001, "kl_reward_coef": 0,
+            "group_size": 5, "std": "unbiased", "std_eps": 1e-6, "kl_loss_coef": 0.001, "kl_loss_type": "low_var_kl", "kl_reward_coef": 0,
             "aggregation": "token-mean",
         }),
     );
@@ -228,7 +230,7 @@ fn settings_that_are_pasted() {
 
 #[test]
 fn every_name_of_a_setting_means_it() {
-    let groups: [(&str, Value, &[&str]); 19] = [
+    let groups: [(&str, Value, &[&str]); 22] = [
         ("grpo", json!(4), &["group_size", "num_generations", "n", "n_samples"]),
         ("grpo", json!(0.04), &["kl_loss_coef", "beta"]),
         ("ppo", json!(0.1), &["epsilon", "clip_ratio", "eps_clip", "clip_param", "cliprange"]),
@@ -245,13 +247,17 @@ fn every_name_of_a_setting_means_it() {
         ("ppo", json!(2), &["mini_batches", "num_mini_batches", "num_mini_batch", "steps_per_generation"]),
         ("ppo", json!(0.3), &["max_grad_norm", "grad_clip", "clip_grad"]),
         ("ppo", json!(2.0), &["sampler_weight_max", "rollout_is_threshold", "vllm_importance_sampling_clip_max"]),
+        ("trl grpo", json!(0.5), &["sampler_weight_min", "vllm_importance_sampling_clip_min"]),
+        ("trl grpo", json!("token_mask"), &["sampler_weight_mode", "vllm_importance_sampling_mode"]),
+        ("rloo", json!("low_var_kl"), &["kl_reward_type", "kl_penalty", "kl_estimator"]),
         ("grpo", json!(true), &["mask_truncated", "mask_truncated_completions"]),
         ("dapo", json!(7), &["max_sampling_rounds", "max_num_gen_batches"]),
         ("ppo", json!("seq-mean-token-sum"), &["aggregation", "loss_agg_mode"]),
     ];
     for (preset, value, names) in groups {
-        let plain = resolve(json!({ "preset": preset })).expect("a preset");
-        let with = |name: &str| resolve(json!({ "preset": preset, name: value })).expect(name);
+        let (defaults, preset) = preset.split_once(' ').unwrap_or(("marft", preset));
+        let plain = resolve(json!({ "preset": preset, "defaults": defaults })).expect("a preset");
+        let with = |name: &str| resolve(json!({ "preset": preset, "defaults": defaults, name: value })).expect(name);
         for name in names {
             assert_eq!(with(name), with(names[0]), "{name}");
             assert_ne!(with(name), plain, "{name}");
@@ -273,8 +279,10 @@ fn every_value_of_a_name_means_what_its_program_says() {
         ("loss_type", "dr_grpo", "aggregation", "seq-mean-token-sum-norm"),
         ("importance_sampling_level", "token", "loss", "ppo-clip"),
         ("importance_sampling_level", "sequence", "loss", "gspo"),
+        ("rollout_is", "token", "sampler_weight_mode", "token_truncate"),
+        ("rollout_is", "sequence", "sampler_weight_mode", "sequence_truncate"),
     ] {
-        holds(json!({ "preset": "grpo", name: value }), json!({ key: ours }));
+        holds(json!({ "preset": "grpo", "defaults": "trl", name: value }), json!({ key: ours }));
     }
     for (trl, verl) in [(json!("group"), json!(true)), (json!("none"), json!(false))] {
         let written = |name: &str, value: &Value| resolve(json!({ "preset": "grpo", name: value })).expect("a preset");
@@ -295,4 +303,17 @@ fn every_value_of_a_name_means_what_its_program_says() {
     holds(json!({ "preset": "grpo", "defaults": "verl", "use_kl_loss": false }), json!({ "kl_loss_coef": 0 }));
     holds(json!({ "preset": "rloo", "use_kl_in_reward": false }), json!({ "kl_reward_coef": 0 }));
     holds(json!({ "preset": "grpo", "filter_groups": true }), json!({ "dynamic_sampling": true }));
+}
+
+/// What a run file says of divergences and of weights between sampler and trainer is what its losses are told.
+#[test]
+fn estimators_and_modes_reach_their_losses() {
+    let of = |settings: Value| resolve(settings).expect("a preset");
+    let verl = of(json!({ "preset": "grpo", "defaults": "verl" }));
+    assert_eq!(verl.kl_in_loss().expect("a coefficient").estimator, KlEstimator::K3Capped);
+    let k2 = of(json!({ "preset": "grpo", "beta": 0.1, "kl_loss_type": "k2" }));
+    assert_eq!(k2.kl_in_loss().expect("a coefficient").estimator, KlEstimator::K2);
+    let trl = json!({ "preset": "grpo", "defaults": "trl", "rollout_is": "token", "sampler_weight_min": 0.5 });
+    let correction = of(trl).sampler_correction().expect("TRL corrects");
+    assert_eq!(correction, Tis { mode: TisMode::TokenTruncate, max: 3.0, min: Some(0.5) });
 }

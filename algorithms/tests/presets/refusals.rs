@@ -38,6 +38,8 @@ fn a_setting_out_of_range_is_named_with_its_range() {
         ("ratio_max", json!(0.5), "it must be at least 1"),
         ("huber_delta", json!(0.0), "it must be positive"),
         ("dual_clip", json!(1.0), "it must exceed 1"),
+        ("sampler_weight_max", json!(0.0), "it must be positive"),
+        ("sampler_weight_min", json!(-0.5), "nor exceed sampler_weight_max"),
         ("max_grad_norm", json!(0.0), "it must be positive"),
         ("group_size", json!(0), "at least one episode"),
         ("epochs", json!(0), "at least once"),
@@ -50,7 +52,7 @@ fn a_setting_out_of_range_is_named_with_its_range() {
 #[test]
 fn a_setting_without_effect_is_named_with_what_would_read_it() {
     let critic = "estimator = \"gae\"";
-    let cases: [(Value, &str, &str); 36] = [
+    let cases: [(Value, &str, &str); 41] = [
         (json!({ "preset": "grpo", "lambda_token": 0.9 }), "lambda_token", critic),
         (json!({ "preset": "grpo", "lambda_agent": 0.9 }), "lambda_agent", critic),
         (json!({ "preset": "grpo", "lambda_step": 0.9 }), "lambda_step", critic),
@@ -83,6 +85,11 @@ fn a_setting_without_effect_is_named_with_what_would_read_it() {
         (json!({ "preset": "grpo", "huber_delta": 5.0 }), "huber_delta", "value_error = \"huber\""),
         (json!({ "preset": "grpo", "max_num_gen_batches": 3 }), "max_num_gen_batches", "dynamic_sampling is off"),
         (json!({ "preset": "grpo", "overlong_factor": 0.5 }), "overlong_factor", "overlong_buffer is not set"),
+        (json!({ "kl_loss_type": "k2" }), "kl_loss_type", "kl_loss_coef is 0"),
+        (json!({ "kl_penalty": "mse" }), "kl_penalty", "kl_reward_coef is 0"),
+        (json!({ "rollout_is": "token" }), "rollout_is", "sampler_weight_max is not set"),
+        (json!({ "sampler_weight_mode": "token_mask" }), "sampler_weight_mode", "sampler_weight_max is not set"),
+        (json!({ "sampler_weight_min": 0.5 }), "sampler_weight_min", "sampler_weight_max is not set"),
         (json!({ "update_interval": 5 }), "update_interval", "schedule = \"interval\""),
         (json!({ "update_offset": 1 }), "update_offset", "schedule = \"interval\""),
         (json!({ "schedule": "sequential", "update_offset": 1 }), "update_offset", "schedule = \"interval\""),

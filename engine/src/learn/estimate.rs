@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use marft_agents::device::DeviceHandle;
 use marft_agents::train::{PassOptions, PolicyTable};
 use marft_algorithms::advantage::rae::Rae;
-use marft_algorithms::kl::{KlEstimator, kl_in_reward};
+use marft_algorithms::kl::kl_in_reward;
 use marft_algorithms::loss::tis;
 use marft_algorithms::preset::{Level, LossKind};
 use marft_algorithms::trajectory::{Chain, Close, EpisodeRecord as ChainEpisode, TurnRecord as ChainTurn};
@@ -76,7 +76,8 @@ pub(super) fn estimate(
         && let Some(reference) = &reference
     {
         let (logp, in_loss) = (tokens.logp().to_vec(), tokens.in_loss().to_vec());
-        let penalised = kl_in_reward(&reward, &logp, reference, &in_loss, algorithm.kl_reward_coef, KlEstimator::K1)?;
+        let penalised =
+            kl_in_reward(&reward, &logp, reference, &in_loss, algorithm.kl_reward_coef, algorithm.kl_reward_type)?;
         (reward, paid_kl) = (penalised.reward, Some(penalised.mean_kl));
     }
     tokens.set_rewards(reward)?;
