@@ -74,14 +74,9 @@ impl KlEstimator {
         match self {
             Self::K1 => (d, F::ONE),
             Self::K2 => (d * d * F::narrow(0.5), d),
-            Self::K3 => {
-                let limit = F::narrow(LOG_RATIO_LIMIT);
-                let limited = d.least(limit).most(-limit);
-                let parts = (-limited).exp_parts::<FUSED>();
-                (parts.k3, if limited == d { -parts.minus_one } else { <F as Lane>::ZERO })
-            }
+            Self::K3 => k3_parts::<F, FUSED>(d),
             Self::K3Capped => {
-                let (estimate, slope) = Self::K3.parts::<F, FUSED>(d);
+                let (estimate, slope) = k3_parts::<F, FUSED>(d);
                 let cap = F::narrow(CAP);
                 (estimate.least(cap), if estimate > cap { <F as Lane>::ZERO } else { slope })
             }
@@ -99,6 +94,15 @@ impl KlEstimator {
             Self::K3Capped => task.run(Divergence::<F, 4> { beta }),
         }
     }
+}
+
+/// k3 and its derivative. Not a call of [`KlEstimator::parts`] by itself: what calls itself is not inlined.
+#[inline(always)]
+fn k3_parts<F: Lane, const FUSED: bool>(d: F) -> (F, F) {
+    let limit = F::narrow(LOG_RATIO_LIMIT);
+    let limited = d.least(limit).most(-limit);
+    let parts = (-limited).exp_parts::<FUSED>();
+    (parts.k3, if limited == d { -parts.minus_one } else { <F as Lane>::ZERO })
 }
 
 /// What is done with a divergence once its type is known.

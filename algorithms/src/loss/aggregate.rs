@@ -71,16 +71,37 @@ pub struct Totals {
 impl Totals {
     /// Counts a flat batch: `in_loss` per token, `lengths` (tokens, in the loss or not) per sequence.
     pub fn count(in_loss: &[bool], lengths: &[usize]) -> Self {
-        let mut totals = Self::default();
-        let mut rest = in_loss;
+        Self::of(&counts(in_loss, lengths))
+    }
+
+    /// The totals of sequences with so many tokens in the loss.
+    pub(crate) fn of(counts: &[usize]) -> Self {
+        let sequences = counts.iter().filter(|tokens| **tokens > 0).count();
+        Self { tokens: counts.iter().sum(), sequences }
+    }
+}
+
+/// How many tokens of each sequence are in the loss; columns that are too short are counted as far as they go.
+pub(crate) fn counts(in_loss: &[bool], lengths: &[usize]) -> Vec<usize> {
+    lanes::dispatch(Counts(in_loss, lengths))
+}
+
+struct Counts<'a>(&'a [bool], &'a [usize]);
+
+impl Kernel for Counts<'_> {
+    type Output = Vec<usize>;
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "what a kernel calls is compiled with it")]
+    fn run<const LANES: usize, const FUSED: bool>(self) -> Vec<usize> {
+        let Self(mut rest, lengths) = self;
+        let mut counts = Vec::with_capacity(lengths.len());
         for &length in lengths {
             let (sequence, after) = rest.split_at(length.min(rest.len()));
             rest = after;
-            let tokens = count_kept(sequence);
-            totals.tokens += tokens;
-            totals.sequences += usize::from(tokens > 0);
+            counts.push(CountKept(sequence).run::<LANES, FUSED>());
         }
-        totals
+        counts
     }
 }
 

@@ -278,51 +278,90 @@ impl<F: Lane> Pairwise<F> for Difference {
 
 /// Sum of what `pairwise` makes of every two numbers of tokens in the loss, and of zero and zero outside it.
 pub(crate) fn pair_sum<F: Lane, P: Pairwise<F>>(pairwise: P, left: &[F], right: &[F], in_loss: &[bool]) -> f64 {
-    let blocks = left.chunks(BLOCK).zip(right.chunks(BLOCK)).zip(in_loss.chunks(BLOCK));
-    blocks.map(|((left, right), in_loss)| F::dispatch(PairSum { pairwise, left, right, in_loss })).sum()
+    pair_sums(pairwise, left, right, in_loss, &[left.len()])[0]
 }
 
-struct PairSum<'a, F, P> {
+/// The same of each sequence; in one kernel, for sequences may be short.
+pub(crate) fn pair_sums<F: Lane, P: Pairwise<F>>(
+    pairwise: P,
+    left: &[F],
+    right: &[F],
+    in_loss: &[bool],
+    lengths: &[usize],
+) -> Vec<f64> {
+    F::dispatch(PairSums { pairwise, left, right, in_loss, lengths })
+}
+
+struct PairSums<'a, F, P> {
     pairwise: P,
     left: &'a [F],
     right: &'a [F],
     in_loss: &'a [bool],
+    lengths: &'a [usize],
 }
 
-impl<F: Lane, P: Pairwise<F>> Kernel for PairSum<'_, F, P> {
-    type Output = f64;
+impl<F: Lane, P: Pairwise<F>> Kernel for PairSums<'_, F, P> {
+    type Output = Vec<f64>;
 
     #[inline(always)]
-    fn run<const LANES: usize, const FUSED: bool>(self) -> f64 {
-        let (left, left_tail) = self.left.as_chunks::<LANES>();
-        let (right, right_tail) = self.right.as_chunks::<LANES>();
-        let (in_loss, mask_tail) = self.in_loss.as_chunks::<LANES>();
-        let whole = pairs::<F, P, LANES, FUSED>(self.pairwise, left, right, in_loss);
-        if left_tail.is_empty() {
-            return whole;
+    fn run<const LANES: usize, const FUSED: bool>(self) -> Vec<f64> {
+        let Self { pairwise, left, right, in_loss, lengths } = self;
+        // Sums of lanes are written down before they are added up: seeing both at once, the compiler vectorises the additions
+        // of the end, two lanes at a time, and with them the loop.
+        let mut blocks: Vec<[F; LANES]> = Vec::with_capacity(lengths.len() + left.len() / BLOCK);
+        let mut start = 0;
+        for &length in lengths {
+            for part in (start..start + length).step_by(BLOCK) {
+                let tokens = BLOCK.min(start + length - part);
+                let (left, right, in_loss) = (&left[part..], &right[part..], &in_loss[part..]);
+                blocks.push(pairs::<F, P, LANES, FUSED>(pairwise, left, right, in_loss, tokens));
+            }
+            start += length;
         }
-        let tail = [pad(left_tail)];
-        whole + pairs::<F, P, LANES, FUSED>(self.pairwise, &tail, &[pad(right_tail)], &[pad(mask_tail)])
+        let mut blocks = blocks.iter();
+        let of_sequence = |&length: &usize| blocks.by_ref().take(length.div_ceil(BLOCK)).map(sum).sum();
+        lengths.iter().map(of_sequence).collect()
     }
 }
 
+/// The sums of lanes over the first `tokens` of columns that may be longer.
 #[inline(always)]
 fn pairs<F: Lane, P: Pairwise<F>, const LANES: usize, const FUSED: bool>(
     pairwise: P,
-    left: &[[F; LANES]],
-    right: &[[F; LANES]],
-    in_loss: &[[bool; LANES]],
-) -> f64 {
-    let n = left.len();
-    let (right, in_loss) = (&right[..n], &in_loss[..n]);
+    left: &[F],
+    right: &[F],
+    in_loss: &[bool],
+    tokens: usize,
+) -> [F; LANES] {
     let mut lanes = [<F as Lane>::ZERO; LANES];
+    let n = tokens / LANES;
+    let (whole_left, whole_right) = (&left.as_chunks::<LANES>().0[..n], &right.as_chunks::<LANES>().0[..n]);
+    let whole_mask = &in_loss.as_chunks::<LANES>().0[..n];
     for j in 0..n {
         for i in 0..LANES {
-            let keep = in_loss[j][i];
-            lanes[i] += pairwise.of::<FUSED>(left[j][i].kept(keep), right[j][i].kept(keep));
+            let keep = whole_mask[j][i];
+            lanes[i] += pairwise.of::<FUSED>(whole_left[j][i].kept(keep), whole_right[j][i].kept(keep));
         }
     }
-    sum(&lanes)
+    let (done, rest) = (n * LANES, (tokens % LANES) as u32);
+    if rest == 0 {
+        return lanes;
+    }
+    let (left, right, in_loss) = (&left[done..], &right[done..], &in_loss[done..]);
+    let (left, right) = (first::<F, LANES>(left), first::<F, LANES>(right));
+    let in_loss = first::<bool, LANES>(in_loss);
+    for i in 0..LANES {
+        let keep = in_loss[i] && (i as u32) < rest;
+        lanes[i] += pairwise.of::<FUSED>(left[i].kept(keep), right[i].kept(keep));
+    }
+    lanes
+}
+
+/// A register of what a column begins with; read where it lies, which is faster than a copy, where the column goes on for long
+/// enough.
+#[inline(always)]
+fn first<T: Copy + Default, const LANES: usize>(column: &[T]) -> [T; LANES] {
+    column.first_chunk().copied().unwrap_or_else(|| pad(column))
 }
 
 /// The first token in the loss with a number that is not finite, or an overflow of finite ones. `first` is the index of

@@ -34,10 +34,10 @@
 
 use tch::Tensor;
 
-use super::aggregate::{Aggregation, count_kept};
+use super::aggregate::Aggregation;
 use super::batch::PolicyBatch;
 use super::clipped_settings::clipped_settings;
-use super::fused::{Alone, Difference, Objective, Sums, Term, pair_sum};
+use super::fused::{Alone, Difference, Objective, Sums, Term, pair_sums};
 use super::lane::Lane;
 use super::pass::Prepare;
 use super::policy::{PolicyLoss, Ratio, STATS, formed_policy_loss, ratio};
@@ -69,15 +69,18 @@ pub fn gspo<F: Lane>(logp_new: &Tensor, batch: &PolicyBatch<'_, F>, config: &Gsp
 struct SharedRatio;
 
 impl<F: Lane> Prepare<F, STATS> for SharedRatio {
-    fn sequences(self, new: &[F], old: &[F], in_loss: &[bool], lengths: &[usize]) -> Option<(Vec<F>, Sums<STATS>)> {
-        let (mut start, mut sums) = (0, Sums::new());
+    fn sequences(
+        self,
+        new: &[F],
+        old: &[F],
+        in_loss: &[bool],
+        lengths: &[usize],
+        counts: &[usize],
+    ) -> Option<(Vec<F>, Sums<STATS>)> {
+        let mut sums = Sums::new();
         let mut ratios = Vec::with_capacity(lengths.len());
-        for &length in lengths {
-            let tokens = start..start + length;
-            start = tokens.end;
-            let in_loss = &in_loss[tokens.clone()];
-            let sum = pair_sum(Difference, &new[tokens.clone()], &old[tokens], in_loss);
-            let count = count_kept(in_loss) as f64;
+        for (sum, count) in pair_sums(Difference, new, old, in_loss, lengths).into_iter().zip(counts) {
+            let count = *count as f64;
             let Ratio { log, parts, live } = ratio::<F, false>(F::narrow(sum / count.max(1.0)), <F as Lane>::ZERO);
             if !sum.is_finite() {
                 ratios.push(F::narrow(f64::NAN));

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::aggregate::{Aggregation, Totals, count_kept};
+use super::aggregate::{Aggregation, Totals, count_kept, counts};
 use super::error::LossError;
 use super::fused::{Alone, Objective};
 use super::lane::Lane;
@@ -33,8 +33,8 @@ pub(crate) fn one_column<F: Lane, O: Objective<F, 1>>(
     objective: O,
 ) -> Result<ScalarLoss, LossError> {
     aggregation.check()?;
-    let totals = totals.unwrap_or_else(|| Totals::count(in_loss, lengths));
-    let spread = Spread::Aggregated(aggregation, totals);
+    let counts = counts(in_loss, lengths);
+    let spread = Spread::Aggregated(aggregation, totals.unwrap_or_else(|| Totals::of(&counts)), &counts);
     spread_column(name, variable, other, Some(in_loss), lengths, objective, spread, None)
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn spread_column<F: Lane, O: Objective<F, 1>>(
     in_loss: Option<&[bool]>,
     lengths: &[usize],
     objective: O,
-    spread: Spread,
+    spread: Spread<'_>,
     factor: Option<&[F]>,
 ) -> Result<ScalarLoss, LossError> {
     let (other_name, old) = other.map_or((name, None), |(name, column)| (name, Some(column)));

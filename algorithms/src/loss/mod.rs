@@ -46,7 +46,7 @@ pub use ppo_clip::{PpoClip, ppo_clip};
 pub use reinforce::{Reinforce, reinforce};
 pub use tis::{Tis, TisMode, TisWeights, tis};
 
-pub(crate) use aggregate::count_kept;
+pub(crate) use aggregate::{count_kept, counts};
 pub(crate) use batch::{column, token_count};
 pub(crate) use error::{positive, same_length, within};
 pub(crate) use fused::{Alone, BLOCK, Objective, Pairwise, Term, pair_sum};

@@ -6,9 +6,10 @@
 use std::ops::Range;
 
 use marft_torch::FusedLoss;
+use marft_torch::lanes::Kernel;
 use tch::Tensor;
 
-use super::aggregate::{Aggregation, Totals, count_kept};
+use super::aggregate::{Aggregation, Totals};
 use super::batch::token_count;
 use super::error::{LossError, same_length};
 use super::fused::{BLOCK, Columns, Formula, Names, Sums, block, first_offender};
@@ -17,26 +18,34 @@ use super::spans::{Span, spans};
 
 /// How much each token of a loss counts, before its own factor.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Spread {
-    /// As an aggregation over these totals has it.
-    Aggregated(Aggregation, Totals),
+pub(crate) enum Spread<'a> {
+    /// As an aggregation over these totals has it, for sequences with so many tokens in the loss.
+    Aggregated(Aggregation, Totals, &'a [usize]),
     /// All alike.
     Even(f64),
 }
 
-impl Spread {
+impl<'a> Spread<'a> {
     /// The weight of every token; `None` where it depends on the sequence.
     fn uniform(self) -> Option<f64> {
         match self {
             Self::Even(weight) => Some(weight),
-            Self::Aggregated(aggregation, totals) => aggregation.is_uniform().then(|| aggregation.weight(totals, 0)),
+            Self::Aggregated(aggregation, totals, _) => aggregation.is_uniform().then(|| aggregation.weight(totals, 0)),
+        }
+    }
+
+    /// Tokens in the loss of each sequence, where they were counted.
+    fn counts(self) -> &'a [usize] {
+        match self {
+            Self::Even(_) => &[],
+            Self::Aggregated(_, _, counts) => counts,
         }
     }
 
     fn of_sequence(self, tokens: usize) -> f64 {
         match self {
             Self::Even(weight) => weight,
-            Self::Aggregated(aggregation, totals) => aggregation.weight(totals, tokens),
+            Self::Aggregated(aggregation, totals, _) => aggregation.weight(totals, tokens),
         }
     }
 }
@@ -44,8 +53,15 @@ impl Spread {
 /// What a loss computes of whole sequences before it goes over their tokens. The default is nothing.
 pub(crate) trait Prepare<F: Lane, const K: usize>: Copy + Sync {
     /// One number per sequence of a span, to take the place of `old` for its tokens (NaN where one of them is not finite),
-    /// and what the sequences add to the sums.
-    fn sequences(self, _new: &[F], _old: &[F], _in_loss: &[bool], _lengths: &[usize]) -> Option<(Vec<F>, Sums<K>)> {
+    /// and what the sequences add to the sums. `lengths` and `counts` are the tokens and the tokens in the loss of each.
+    fn sequences(
+        self,
+        _new: &[F],
+        _old: &[F],
+        _in_loss: &[bool],
+        _lengths: &[usize],
+        _counts: &[usize],
+    ) -> Option<(Vec<F>, Sums<K>)> {
         None
     }
 }
@@ -68,7 +84,7 @@ pub(crate) struct Pass<'a, F> {
     /// Tokens per sequence.
     pub lengths: &'a [usize],
     /// What a token counts.
-    pub spread: Spread,
+    pub spread: Spread<'a>,
     /// `[n]` A factor on that.
     pub factor: Option<&'a [F]>,
 }
@@ -124,9 +140,11 @@ impl<F: Lane> Pass<'_, F> {
         };
         let [old, target, other, factor] =
             [self.old, self.target, self.other, self.factor].map(|column| column.map(|column| &column[whole.clone()]));
-        let prepared = prepare.sequences(new, old.unwrap_or(new), in_loss, span.lengths);
+        let counts = self.spread.counts().get(span.sequences.clone()).unwrap_or_default();
+        let prepared = prepare.sequences(new, old.unwrap_or(new), in_loss, span.lengths, counts);
         let uniform = self.spread.uniform().map(F::narrow);
-        let weights = if uniform.is_some() { Vec::new() } else { sequence_weights(self.spread, span.lengths, in_loss) };
+        let of_sequence = |tokens: &usize| F::narrow(self.spread.of_sequence(*tokens));
+        let weights: Vec<F> = if uniform.is_some() { vec![] } else { counts.iter().map(of_sequence).collect() };
 
         let mut sums = prepared.as_ref().map_or_else(Sums::new, |(_, sums)| *sums);
         let mut weight = [uniform.unwrap_or(<F as Lane>::ZERO); BLOCK];
@@ -165,16 +183,6 @@ impl<F: Lane> Pass<'_, F> {
     }
 }
 
-fn sequence_weights<F: Lane>(spread: Spread, lengths: &[usize], in_loss: &[bool]) -> Vec<F> {
-    let mut start = 0;
-    let mut weight = |&length: &usize| {
-        let tokens = count_kept(&in_loss[start..start + length]);
-        start += length;
-        F::narrow(spread.of_sequence(tokens))
-    };
-    lengths.iter().map(&mut weight).collect()
-}
-
 /// A place in a walk over sequences, from which one number of each is spread over its tokens.
 #[derive(Debug, Default)]
 pub(crate) struct Cursor {
@@ -185,14 +193,32 @@ pub(crate) struct Cursor {
 impl Cursor {
     /// Writes the next tokens' numbers.
     pub(crate) fn fill<F: Lane>(&mut self, lengths: &[usize], numbers: &[F], column: &mut [F]) {
+        F::dispatch(Fill { cursor: self, lengths, numbers, column });
+    }
+}
+
+struct Fill<'a, F> {
+    cursor: &'a mut Cursor,
+    lengths: &'a [usize],
+    numbers: &'a [F],
+    column: &'a mut [F],
+}
+
+impl<F: Lane> Kernel for Fill<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "what a kernel calls is compiled with it")]
+    fn run<const LANES: usize, const FUSED: bool>(self) {
+        let Self { cursor, lengths, numbers, column } = self;
         let mut done = 0;
         while done < column.len() {
-            let here: Range<usize> = done..(done + lengths[self.sequence] - self.used).min(column.len());
+            let here: Range<usize> = done..(done + lengths[cursor.sequence] - cursor.used).min(column.len());
             done = here.end;
-            self.used += here.len();
-            column[here].fill(numbers[self.sequence]);
-            if self.used == lengths[self.sequence] {
-                (self.sequence, self.used) = (self.sequence + 1, 0);
+            cursor.used += here.len();
+            column[here].fill(numbers[cursor.sequence]);
+            if cursor.used == lengths[cursor.sequence] {
+                (cursor.sequence, cursor.used) = (cursor.sequence + 1, 0);
             }
         }
     }

@@ -4,7 +4,7 @@
 
 use tch::Tensor;
 
-use super::aggregate::{Aggregation, Totals};
+use super::aggregate::{Aggregation, Totals, counts};
 use super::batch::{PolicyBatch, token_count};
 use super::error::LossError;
 use super::fused::{Alone, Formula, Names, Objective, Sums, Term};
@@ -156,7 +156,8 @@ pub(crate) fn formed_policy_loss<F: Lane, W: Formula<F, K>, P: Prepare<F, K>, co
     aggregation.check()?;
     let names = names(name);
     batch.check(token_count(names[0], logp_new)?)?;
-    let own = Totals::count(batch.in_loss, batch.lengths);
+    let counts = counts(batch.in_loss, batch.lengths);
+    let own = Totals::of(&counts);
     let pass = Pass {
         names,
         old: Some(batch.logp_old),
@@ -164,7 +165,7 @@ pub(crate) fn formed_policy_loss<F: Lane, W: Formula<F, K>, P: Prepare<F, K>, co
         other,
         in_loss: Some(batch.in_loss),
         lengths: batch.lengths,
-        spread: Spread::Aggregated(aggregation, batch.totals.unwrap_or(own)),
+        spread: Spread::Aggregated(aggregation, batch.totals.unwrap_or(own), &counts),
         factor: batch.weight,
     };
     let (loss, sums) = pass.run(logp_new, formula, prepare)?;

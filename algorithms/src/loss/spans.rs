@@ -13,6 +13,8 @@ const SPAN: usize = 16_384;
 pub(crate) struct Span<'a> {
     /// Their tokens in the flat batch.
     pub tokens: Range<usize>,
+    /// Which they are.
+    pub sequences: Range<usize>,
     /// Tokens per sequence.
     pub lengths: &'a [usize],
 }
@@ -26,7 +28,11 @@ pub(crate) fn spans(lengths: &[usize]) -> impl Iterator<Item = Span<'_>> {
             token += lengths[sequence];
             sequence += 1;
         }
-        (sequence > from).then(|| Span { tokens: start..token, lengths: &lengths[from..sequence] })
+        (sequence > from).then(|| Span {
+            tokens: start..token,
+            sequences: from..sequence,
+            lengths: &lengths[from..sequence],
+        })
     })
 }
 

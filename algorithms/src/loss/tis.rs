@@ -40,9 +40,9 @@
 use marft_torch::parallel::new_column;
 use serde::{Deserialize, Serialize};
 
-use super::aggregate::count_kept;
+use super::aggregate::{count_kept, counts};
 use super::error::{LossError, positive, same_length, within};
-use super::fused::{Alone, BLOCK, Columns, Difference, Names, Objective, Sums, Term, block, first_offender, pair_sum};
+use super::fused::{Alone, BLOCK, Columns, Difference, Names, Objective, Sums, Term, block, first_offender, pair_sums};
 use super::lane::{LOG_RATIO_LIMIT, Lane};
 use super::pass::Cursor;
 use super::policy::ratio;
@@ -214,18 +214,15 @@ impl<F: Lane> Weights<'_, F> {
 
     /// The weight of each sequence, and how many of their tokens it is out of range for.
     fn sequences(&self) -> (Vec<F>, Sums<2>) {
-        let (mut start, mut sums) = (0, Sums::new());
-        let mut weight = |&length: &usize| {
-            let tokens = start..start + length;
-            start = tokens.end;
-            let in_loss = &self.in_loss[tokens.clone()];
-            let d = pair_sum(Difference, &self.trainer[tokens.clone()], &self.sampler[tokens], in_loss);
+        let lengths = self.span.lengths;
+        let differences = pair_sums(Difference, self.trainer, self.sampler, self.in_loss, lengths);
+        let mut sums = Sums::new();
+        let weight = |(d, count): (f64, usize)| {
             let (value, fits) = self.bounds.apply(F::narrow(d.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()));
-            sums.stats[1] += if fits { 0.0 } else { count_kept(in_loss) as f64 };
+            sums.stats[1] += if fits { 0.0 } else { count as f64 };
             value
         };
-        let weights = self.span.lengths.iter().map(&mut weight).collect();
-        (weights, sums)
+        (differences.into_iter().zip(counts(self.in_loss, lengths)).map(weight).collect(), sums)
     }
 }
 

@@ -40,7 +40,9 @@
 use serde::Deserialize;
 use tch::Tensor;
 
-use crate::loss::{Aggregation, Alone, Lane, LossError, Objective, Pass, Spread, Term, Totals, positive, within};
+use crate::loss::{
+    Aggregation, Alone, Lane, LossError, Objective, Pass, Spread, Term, Totals, counts, positive, within,
+};
 
 /// f of the module documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
@@ -207,7 +209,8 @@ fn regress<F: Lane, C: Curve<F>>(
         curve,
         coefficient: F::narrow(config.coefficient),
     };
-    let own = Totals::count(batch.in_loss, batch.lengths);
+    let counts = counts(batch.in_loss, batch.lengths);
+    let own = Totals::of(&counts);
     let pass = Pass {
         names: ["value", "value_old", "returns", "value", "weight"],
         old: Some(batch.value_old),
@@ -215,7 +218,7 @@ fn regress<F: Lane, C: Curve<F>>(
         other: None,
         in_loss: Some(batch.in_loss),
         lengths: batch.lengths,
-        spread: Spread::Aggregated(config.aggregation, batch.totals.unwrap_or(own)),
+        spread: Spread::Aggregated(config.aggregation, batch.totals.unwrap_or(own), &counts),
         factor: None,
     };
     let (loss, sums) = pass.run(value, Alone(objective), ())?;
