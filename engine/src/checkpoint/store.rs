@@ -71,7 +71,12 @@ pub enum CheckpointError {
     #[error(transparent)]
     Damaged(#[from] ManifestError),
     /// Checkpoints exist and none is whole.
-    #[error("none of the {} checkpoints in {root} is whole; the newest: {}", rejected.len(), rejected[0].reason)]
+    #[error(
+        "none of the {} checkpoints in {root} is whole; the newest: {}; hint: put a whole copy in its place, or begin again in \
+         another folder",
+        rejected.len(),
+        rejected[0].reason
+    )]
     AllDamaged {
         /// The folder.
         root: PathBuf,

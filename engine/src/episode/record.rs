@@ -40,7 +40,8 @@ pub struct EpisodeRecord {
     pub end: Cow<'static, str>,
     /// D as it was used: `(from, to)` labels of the agents whose words reached another.
     pub dependencies: Vec<(Arc<str>, Arc<str>)>,
-    /// Wall-clock time from start to end, in seconds. With `cached` of the turns all that differs between a run and its replay.
+    /// Wall-clock time from start to end, in seconds. With `cached` and `seconds` of the turns all that differs between a run and
+    /// its replay.
     pub seconds: f64,
 }
 
@@ -77,6 +78,10 @@ pub struct TurnRecord {
     pub finish: Cow<'static, str>,
     /// Tokens of the prompt that came out of the prefix cache.
     pub cached: usize,
+    /// Wall-clock time from its first question to its end, tools and retries included, in seconds; 0 where all was answered at
+    /// once.
+    #[serde(default)]
+    pub seconds: f32,
 }
 
 /// Rewards as streams, by where they attach.
@@ -197,7 +202,7 @@ impl EpisodeRecord {
     /// The record without what depends on when and beside what it ran: its time, and what a cache happened to hold.
     fn told(&self) -> Self {
         let mut told = Self { seconds: 0.0, ..self.clone() };
-        told.turns.iter_mut().for_each(|turn| turn.cached = 0);
+        told.turns.iter_mut().for_each(|turn| (turn.cached, turn.seconds) = (0, 0.0));
         told
     }
 
@@ -296,6 +301,7 @@ pub(super) fn example() -> EpisodeRecord {
             tokens: 2,
             finish: "stop_id".into(),
             cached: 1,
+            seconds: 0.25,
         }],
         reward: Some(RewardStreams {
             total: 0.1 + 0.2,
@@ -318,7 +324,7 @@ mod tests {
     fn differences_are_named() {
         let mine = example();
         let mut other = example();
-        other.seconds = 9.0;
+        (other.seconds, other.turns[0].seconds) = (9.0, 3.0);
         assert_eq!(mine.first_difference(&other), None);
         other.segments[0].logprobs[1] = -2e-7;
         assert!(mine.first_difference(&other).unwrap().starts_with("log-prob of sampled token 1 of `actor`"));

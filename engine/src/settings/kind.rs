@@ -7,6 +7,9 @@ use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, IntoDeserializer 
 use serde::{Deserialize, Deserializer, Serialize, forward_to_deserialize_any};
 use serde_json::{Map, Value};
 
+/// The setting of a kind of tool that names a file beside the run file.
+pub(crate) const FILE: &str = "file";
+
 /// A reward term or environment by its kind, with settings of its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Kind {

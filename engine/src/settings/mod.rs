@@ -22,6 +22,7 @@ use crate::learn::KlTarget;
 use crate::reward::{Composite, RegistryError};
 use crate::tool::Tools;
 
+pub(crate) use kind::FILE;
 pub use kind::{Kind, KindError};
 pub use kinds::Kinds;
 pub use model::{CriticSettings, DeviceName, Dtype, ModelSettings, Sharing};

@@ -1,6 +1,7 @@
 //! Tasks: rows of a data file, split without overlap, and drawn in a seeded order, by mixture or by curriculum.
 
 mod curriculum;
+mod demonstrations;
 mod mixture;
 mod order;
 mod overlap;
@@ -8,6 +9,7 @@ mod read;
 mod split;
 
 pub use curriculum::{Curriculum, CurriculumState};
+pub use demonstrations::{Demonstration, Demonstrations, Turns};
 pub use mixture::{Mixture, MixtureError};
 pub use order::{DataOrder, OrderState};
 pub use overlap::{Overlap, audit};

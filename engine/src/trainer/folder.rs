@@ -19,7 +19,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::TrainerError;
-use crate::settings::{RunSettings, Stage};
+use crate::settings::{FILE, RunSettings, Stage};
 
 /// File name of what a run was made of.
 pub(super) const BUNDLE: &str = "run.json";
@@ -36,11 +36,11 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Hashes the files that the settings name.
+    /// Hashes the files that the settings name, and the `adapters` that the team starts from, by folder.
     ///
     /// # Errors
     /// A file cannot be read.
-    pub fn of(settings: &RunSettings) -> Result<Self, TrainerError> {
+    pub fn of<'a>(settings: &RunSettings, adapters: impl IntoIterator<Item = &'a str>) -> Result<Self, TrainerError> {
         let mut paths: Vec<PathBuf> = settings.task.sources.iter().map(|source| source.file.clone()).collect();
         for stage in &settings.stages {
             if let Stage::Sft(sft) = stage {
@@ -51,6 +51,11 @@ impl Bundle {
         paths.extend(team.is_file().then_some(team));
         let base = PathBuf::from(&settings.model.base);
         paths.extend(base.is_file().then_some(base));
+        let named = settings.tools.iter().filter_map(|tool| tool.tool.settings.get(FILE)?.as_str());
+        paths.extend(named.map(PathBuf::from).filter(|path| path.is_file()));
+        for folder in adapters {
+            paths.extend(["adapter_config.json", "adapter_model.safetensors"].map(|name| Path::new(folder).join(name)));
+        }
         let mut files = BTreeMap::new();
         for path in paths {
             files.insert(path.display().to_string(), sha256(&path)?);

@@ -3,22 +3,20 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::demonstrations::Demonstrations;
 use super::rollout::Rollout;
 use super::{StepReport, Trainer, TrainerError, environments, world};
 use crate::learn::Lesson;
 use crate::seed::Seed;
-use crate::settings::Sft;
-use crate::task::Task;
+use crate::settings::{Sft, Stage};
+use crate::task::{Demonstrations, Task, Turns};
+use crate::voice::Sayings;
 
 impl Trainer {
     /// A step of supervised learning on demonstrations.
     pub(super) fn imitate(&mut self, sft: &Sft, done: u64) -> Result<StepReport, TrainerError> {
         let index = self.plan.at(self.state.step + 1).map_or(0, |place| place.index);
-        if self.lessons.as_ref().is_none_or(|(of, _)| *of != index) {
-            self.lessons = Some((index, self.demonstrated(sft)?));
-        }
-        let lessons = self.lessons.as_ref().map(|(_, lessons)| lessons.as_slice()).unwrap_or_default();
+        self.read_lessons()?;
+        let lessons = &self.lessons[&index];
         let per_epoch = lessons.len().div_ceil(sft.batch.max(1)) as u64;
         let (epoch, batch) = (done / per_epoch.max(1), (done % per_epoch.max(1)) as usize);
         let seed = Seed::of_run(self.settings.seed).child("stage", index as u64).child("epoch", epoch);
@@ -30,6 +28,23 @@ impl Trainer {
         Ok(StepReport { taught: Some(taught), learning: start.elapsed(), ..StepReport::default() })
     }
 
+    /// Reads the demonstrations of all stages that are not over, where they have not been read.
+    ///
+    /// # Errors
+    /// A demonstration that cannot be read, is of no task to train on, or lacks what an agent says when it is asked.
+    pub(super) fn read_lessons(&mut self) -> Result<(), TrainerError> {
+        let stages: Vec<(usize, Stage)> = self.plan.stages_after(self.state.step).collect();
+        for (index, stage) in stages {
+            if let Stage::Sft(sft) = stage
+                && !self.lessons.contains_key(&index)
+            {
+                let lessons = self.demonstrated(&sft)?;
+                self.lessons.insert(index, lessons);
+            }
+        }
+        Ok(())
+    }
+
     /// Demonstrations as lessons: episodes in which the team says what it should have said.
     fn demonstrated(&self, sft: &Sft) -> Result<Vec<Lesson>, TrainerError> {
         let mut all = Demonstrations::read(&sft.demonstrations)?;
@@ -39,7 +54,7 @@ impl Trainer {
             chosen.sort_unstable();
             all = Demonstrations(chosen.into_iter().map(|at| all.0[at].clone()).collect());
         }
-        let sayings = Arc::new(all.sayings());
+        let sayings = Arc::new(sayings(&all));
         let mut tasks: Vec<Arc<Task>> = vec![];
         for row in &all.0 {
             let task = self.pool.find(&row.id).ok_or_else(|| {
@@ -72,4 +87,15 @@ impl Trainer {
         }
         Ok(records.iter().map(|record| Lesson::of(record, self.roster.players())).collect())
     }
+}
+
+/// What is said, by task and agent.
+fn sayings(demonstrations: &Demonstrations) -> Sayings {
+    let said = |turns: &Turns| match turns {
+        Turns::One(text) => vec![text.clone()],
+        Turns::Many(texts) => texts.clone(),
+    };
+    let rows = demonstrations.0.iter();
+    rows.flat_map(|row| row.says.iter().map(move |(agent, turns)| ((row.id.clone(), agent.clone()), said(turns))))
+        .collect()
 }

@@ -22,7 +22,6 @@
 //! | `bench` | what all this costs around generation and training |
 
 pub mod bench;
-mod demonstrations;
 mod distil;
 mod dry_run;
 mod error;
@@ -46,13 +45,13 @@ mod steps;
 mod tests;
 mod vitals;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use marft_agents::train::PassOptions;
 use marft_topologies::Team;
 
-pub use demonstrations::{Demonstration, Demonstrations};
 pub use dry_run::{DryRun, StagePlan};
 pub use error::TrainerError;
 pub use evaluation::{Evaluation, score};
@@ -93,8 +92,8 @@ pub struct Trainer {
     engine: Engine,
     learner: Learner,
     state: RunState,
-    /// Demonstrations of the present stage, as episodes to learn.
-    lessons: Option<(usize, Vec<Lesson>)>,
+    /// Demonstrations as episodes to learn, by stage.
+    lessons: BTreeMap<usize, Vec<Lesson>>,
 }
 
 impl Trainer {
@@ -112,7 +111,7 @@ impl Trainer {
         let engine = world(&team, &settings, &registry, voices)?;
         let learner = learner(&roster, roster.cohorts().to_vec(), &settings)?;
         let state = RunState::default();
-        Ok(Self { settings, team, registry, roster, pool, plan, engine, learner, state, lessons: None })
+        Ok(Self { settings, team, registry, roster, pool, plan, engine, learner, state, lessons: BTreeMap::new() })
     }
 
     /// What the run is told.

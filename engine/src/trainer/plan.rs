@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::TrainerError;
-use super::demonstrations::Demonstrations;
 use crate::settings::{RunSettings, Stage};
+use crate::task::Demonstrations;
 
 /// Steps of all stages, one after another, counted from 1.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +70,12 @@ impl Plan {
     /// The stages with their steps.
     pub fn stages(&self) -> &[(Stage, Range<u64>)] {
         &self.stages
+    }
+
+    /// The stages with a step after step `step`, by index.
+    pub(super) fn stages_after(&self, step: u64) -> impl Iterator<Item = (usize, Stage)> {
+        let open = self.stages.iter().enumerate().filter(move |(_, (_, range))| range.end > step + 1);
+        open.map(|(index, (stage, _))| (index, stage.clone()))
     }
 
     /// Where `self` and `earlier` part before step `step` was done, in words; nothing where steps only come later or fall

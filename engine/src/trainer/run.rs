@@ -46,7 +46,9 @@ impl Run {
     /// The folder holds a run already, or is in use, or that run was told otherwise.
     pub fn open(mut trainer: Trainer, folder: &Path, resume: bool) -> Result<Self, TrainerError> {
         let folder = Folder::open(folder)?;
-        let bundle = Bundle::of(trainer.settings())?;
+        let adapters = trainer.roster().weights().iter().filter_map(|weights| weights.adapter.as_deref());
+        let bundle = Bundle::of(trainer.settings(), adapters)?;
+        trainer.read_lessons()?;
         let checkpoints = Checkpoints::open(folder.checkpoints())?;
         let mut resumed = None;
         // the first step that will be written down: 0 is the untrained team

@@ -118,9 +118,7 @@ fn every_number_that_is_logged_is_documented() {
     for run in ["critic", "groups"] {
         let rows = std::fs::read_to_string(home.path(run).join("metrics.jsonl")).unwrap();
         for row in rows.lines() {
-            logged.extend(
-                serde_json::from_str::<std::collections::BTreeMap<String, serde_json::Value>>(row).unwrap().into_keys(),
-            );
+            logged.extend(serde_json::from_str::<BTreeMap<String, serde_json::Value>>(row).unwrap().into_keys());
         }
     }
     logged.remove("step");

@@ -99,8 +99,9 @@ fn take(
         Taken::Now(answer) => answered.0.push(answer),
         Taken::Later(cancel) => {
             commands.entity(entity).insert(Waiting(Some(cancel)));
+            let since = *turn.since.get_or_insert_with(Instant::now);
             if let (Some(patience), None) = (voices.patience, turn.deadline) {
-                let deadline = Instant::now() + patience;
+                let deadline = since + patience;
                 turn.deadline = Some(deadline);
                 deadlines.0.push(Reverse((deadline, entity)));
             }

@@ -106,6 +106,8 @@ pub(super) struct Turn {
     pub(super) tokens: usize,
     /// How often its voice failed and was asked again.
     pub(super) failures: u32,
+    /// When it was first kept waiting for an answer.
+    pub(super) since: Option<Instant>,
     /// When it must be done.
     pub(super) deadline: Option<Instant>,
     /// What a fault of it is counted as.
@@ -127,6 +129,7 @@ impl Turn {
             answers: 0,
             tokens: 0,
             failures: 0,
+            since: None,
             deadline: None,
             broke: FaultKind::Policy,
         }

@@ -132,6 +132,9 @@ fn count(
 fn settled(commands: &mut Commands<'_, '_>, entity: Entity, turn: &Turn, play: &mut Play, queues: &mut Queues<'_>) {
     play.back(turn.turn.id);
     commands.entity(entity).despawn();
+    if let (Some(place), Some(since)) = (turn.place, turn.since) {
+        play.draft.turns[place].seconds = since.elapsed().as_secs_f32();
+    }
     for event in play.turns.take_events() {
         match event {
             Event::Withdrawn { turns } => {

@@ -39,6 +39,7 @@ pub(super) struct Line {
     pub(super) tokens: usize,
     pub(super) finish: &'static str,
     pub(super) cached: usize,
+    pub(super) seconds: f32,
 }
 
 impl Draft {
@@ -61,6 +62,7 @@ impl Draft {
             tokens: 0,
             finish: "unanswered",
             cached: 0,
+            seconds: 0.0,
         });
         self.turns.len() - 1
     }
@@ -111,6 +113,7 @@ impl Line {
             tokens: self.tokens,
             finish: self.finish.into(),
             cached: self.cached,
+            seconds: self.seconds,
         };
         (self.key, record)
     }

@@ -132,3 +132,19 @@ fn an_agent_keeps_its_head_of_the_critic_whoever_is_frozen() {
     assert!(before[half..].iter().all(|updates| *updates == 1.0), "{before:?}");
     assert!(after[..half].iter().all(|updates| *updates == 1.0) && after[half..].iter().all(|updates| *updates == 2.0));
 }
+
+/// A later stage's demonstrations are rolled out before the first step.
+#[test]
+fn a_demonstration_that_lacks_an_agent_is_found_before_anything_is_learnt() {
+    let home = Home::new();
+    let id = home.trainer(&[]).pool().draw(&mut PoolState::default(), 1).unwrap()[0].id.clone();
+    home.write("demonstrations.jsonl", &format!("{{\"id\": \"{id}\", \"says\": {{\"first\": \"e\"}}}}\n"));
+    let stages = "[{ kind = \"rl\" }, { kind = \"sft\", demonstrations = \"demonstrations.jsonl\" }]";
+    let trainer = home.trainer(&[("stages", stages)]);
+    let refusal = Run::open(trainer, &home.path("out"), false).unwrap_err().to_string();
+    assert!(
+        refusal.contains(&format!("the demonstration of task `{id}` has no turn 0 of agent `second`")),
+        "{refusal}"
+    );
+    assert!(!home.path("out/run.json").exists(), "nothing was begun");
+}

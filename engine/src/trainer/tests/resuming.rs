@@ -153,3 +153,27 @@ fn a_stage_in_progress_is_named_again() {
     run.drive(&mut listen, &Stop::default()).unwrap();
     assert_eq!(stages, [("rl", 1, 4)]);
 }
+
+/// Rows of the search tool and adapters that the team starts from decide numbers as much as tasks do.
+#[test]
+fn a_run_whose_files_have_changed_is_not_the_same_run() {
+    let home = Home::new();
+    home.run("start", &[("train.steps", "1"), ("eval.every", "0")], false);
+    let adapter = home.path("start/checkpoints/1/first");
+    let policy = format!("[policies.first]\nadapter = {adapter:?}\n");
+    home.write("team.toml", &(TEAM.replacen("sampling", "tools = [\"search\"]\nsampling", 1) + &policy));
+    home.write("facts.jsonl", "{\"text\": \"one\"}\n");
+    home.write(
+        "run.toml",
+        &format!("{RUN}\n[[tools]]\nkind = \"search\"\nfile = \"facts.jsonl\"\ncolumn = \"text\"\n"),
+    );
+    home.run("out", &[("train.steps", "1")], false);
+    let refusal = || Run::open(home.trainer(&[]), &home.path("out"), true).unwrap_err().to_string();
+    home.write("facts.jsonl", "{\"text\": \"two\"}\n");
+    assert!(refusal().contains("facts.jsonl has changed"), "{}", refusal());
+    home.write("facts.jsonl", "{\"text\": \"one\"}\n");
+    let weights = adapter.join("adapter_model.safetensors");
+    let other = std::fs::read(home.path("start/checkpoints/1/second/adapter_model.safetensors")).unwrap();
+    std::fs::write(&weights, other).unwrap();
+    assert!(refusal().contains("adapter_model.safetensors has changed"), "{}", refusal());
+}

@@ -140,6 +140,8 @@ fn a_person_speaks_and_can_be_replayed() {
     let person = Human::start("yes\n\n".as_bytes(), std::io::sink(), Shared(Arc::clone(&record))).unwrap();
     let spoken = play(world(ONE, person), [asked(1, "q")]);
     assert_eq!(spoken[0].reward.as_ref().unwrap().total, 1.0);
+    let turn = &spoken[0].turns[0];
+    assert!(turn.seconds > 0.0 && f64::from(turn.seconds) <= spoken[0].seconds, "{turn:?}");
     let replay = Replay::read(record.lock().unwrap().as_slice()).unwrap();
     let again = play(world(ONE, Human::replay(replay).unwrap()), [asked(1, "q")]);
     assert_eq!(spoken[0].first_difference(&again[0]), None);

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use fs_err as fs;
 use marft_topologies::check::Code;
 use marft_topologies::source::{Span, Spanned};
-use serde::Deserialize;
 
 use super::agents::Roster;
 use super::data::Data;
 use super::{Resolving, count, or, start};
 use crate::settings::file::typed::{OneOrMany, StageFile, StageWord};
 use crate::settings::{Rft, Rl, Sft, Stage};
+use crate::task::Demonstrations;
 
 impl Resolving<'_> {
     /// The stages; `steps` is what `rl` and `rft` take that do not state their own.
@@ -154,35 +153,33 @@ impl Resolving<'_> {
 
     /// Checks that demonstrations are of tasks to train on and of agents of the team.
     fn demonstrations(&mut self, file: &Spanned<String>, data: &Data, roster: Option<&Roster>) {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Row {
-            id: serde_json::Value,
-            says: serde_json::Map<String, serde_json::Value>,
-        }
-        // A missing file is reported where its path is made.
         let path = self.beside(file);
-        let Ok(text) = fs::read_to_string(&path) else { return };
+        // A missing file is reported where its path is made.
+        if !path.is_file() {
+            return;
+        }
+        let rows = match Demonstrations::read(&path) {
+            Ok(Demonstrations(rows)) => rows,
+            Err(error) => {
+                let help = "a line is `{\"id\": TASK, \"says\": {AGENT: TEXT or [TEXT, …]}}`";
+                return self.report(Code::BadValue, error.to_string(), file.span, help);
+            }
+        };
         let Some(splits) = &data.splits else { return };
         let train: BTreeSet<&str> = splits.train.iter().map(|task| task.id.as_str()).collect();
         let held_out: BTreeSet<&str> = splits.held_out.iter().map(|task| task.id.as_str()).collect();
-        if text.lines().all(|row| row.trim().is_empty()) {
+        if rows.is_empty() {
             let message = format!("`{}` holds no demonstrations", path.display());
             self.report(Code::BadValue, message, file.span, "leave the stage out");
         }
+        let shown: BTreeSet<&str> = rows.iter().flat_map(|row| row.says.keys().map(String::as_str)).collect();
+        for label in roster.iter().flat_map(|roster| &roster.learners).filter(|label| !shown.contains(label.as_str())) {
+            self.warnings.push(format!("`{}` has nothing that agent `{label}` says, which learns", path.display()));
+        }
         let mut strangers = BTreeSet::new();
         let (mut unknown, mut leaked) = (Vec::new(), Vec::new());
-        for (line, row) in (1..).zip(text.lines()).filter(|(_, row)| !row.trim().is_empty()) {
-            let row: Row = match serde_json::from_str(row) {
-                Ok(row) => row,
-                Err(error) => {
-                    let message = format!("{}:{line}: not a demonstration: {error}", path.display());
-                    let help = "a line is `{\"id\": TASK, \"says\": {AGENT: TEXT or [TEXT, …]}}`";
-                    self.report(Code::BadValue, message, file.span, help);
-                    return;
-                }
-            };
-            let id = row.id.as_str().map_or_else(|| row.id.to_string(), str::to_owned);
+        for row in rows {
+            let id = row.id;
             if !train.contains(id.as_str()) {
                 if held_out.contains(id.as_str()) { leaked.push(id) } else { unknown.push(id) }
             }

@@ -12,11 +12,8 @@ use serde_json::Value;
 
 use super::{Resolving, or};
 use crate::settings::file::typed::ToolFile;
-use crate::settings::{Kind, ToolSettings};
+use crate::settings::{FILE, Kind, ToolSettings};
 use crate::tool::ToolLimits;
-
-/// The setting of a kind that names a file beside the run file.
-const FILE: &str = "file";
 
 impl Resolving<'_> {
     /// The tools of the run.
