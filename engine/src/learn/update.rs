@@ -47,7 +47,9 @@ impl Ledger {
     /// Notes that an update of these policies was dropped.
     fn drop_update(&mut self, learners: &[PolicyId]) {
         self.bad += 1;
-        learners.iter().for_each(|own| self.policies.entry(*own).or_default().dropped += 1);
+        for own in learners {
+            self.policies.entry(*own).or_default().dropped += 1;
+        }
     }
 }
 

@@ -184,7 +184,7 @@ impl Resolving<'_> {
                 if held_out.contains(id.as_str()) { leaked.push(id) } else { unknown.push(id) }
             }
             let known = |agent: &String| roster.is_none_or(|roster| roster.labels().any(|label| label == agent));
-            strangers.extend(row.says.into_iter().map(|(agent, _)| agent).filter(|agent| !known(agent)));
+            strangers.extend(row.says.into_keys().filter(|agent| !known(agent)));
         }
         for agent in strangers {
             if let Some(roster) = roster {
