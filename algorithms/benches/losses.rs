@@ -13,17 +13,20 @@
 //! medians in brackets.
 //!
 //! On one core with AVX-512 (2.6 GHz, 1 MiB of second-level cache, a machine with other work on it) most rows lie between
-//! 1.04 and 1.25. About or above 1.3 lie:
+//! 0.95 and 1.2; a row differs by up to a tenth from run to run. About 1.3 lie:
 //!
-//! - `grpo with kl`, 1.3: a second exponential for 4 bytes more.
-//! - `tis, by token`, 1.4; `orm` and `prm`, 1.3 to 1.65: an exponential, and for the latter a logarithm and a division, for
-//!   13 bytes.
-//! - `gspo` and `tis, by sequence`, 1.8 and 1.6: a mean over a sequence must be known before its first token is done, so
-//!   that memory is waited for twice: two columns alone come at three quarters of the speed at which the bound moves four.
+//! - `grpo with kl`, 1.3 to 1.4: a second exponential for 4 bytes more.
+//! - `orm` and `prm`, 1.2 to 1.4: an exponential, a logarithm and a division for 13 bytes.
+//! - `decoupled`, 1.15 to 1.3: a second exponential too.
 //!
-//! What is above is bound by arithmetic, not by memory: fetching columns ahead by hand made every row slower, and so did two
-//! registers at a time, whose sums leave the registers. Shorter polynomials, a clip with fewer comparisons and sums without a
-//! product made rows with an exponential about a tenth faster.
+//! These are bound by arithmetic, not by memory, and more by the length of the chain of steps that wait for one another than
+//! by their number: shorter chains made `orm` and `prm` a tenth faster, while two registers at a time, which the compiler
+//! does one after the other, did nothing. Fetching columns ahead by hand made every row slower. Sums must be local arrays
+//! that are added to others at the end of a run: handed in or out as a struct, or added to f64 sums of all runs, they made
+//! every row of three columns a tenth slower.
+//!
+//! `gspo` and `tis, by sequence` must know a sum over a sequence before its first token is done. They come to the bound
+//! because both looks fall on one sequence at a time, while it is near, and its number and weight stay in registers.
 //!
 //! Preference losses and pairwise reward models are not here: they are given one number per answer, not per token.
 

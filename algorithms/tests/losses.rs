@@ -14,5 +14,7 @@ mod peers;
 mod preference_peers;
 #[path = "losses/properties.rs"]
 mod properties;
+#[path = "losses/shared.rs"]
+mod shared;
 #[path = "losses/tree_training.rs"]
 mod tree_training;

@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::ffi::{c_int, c_void};
+use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -55,21 +56,43 @@ pub fn each_run<T: Send, R: Send + Sync>(
     })
 }
 
-/// A new column of `value`, cut and worked on like [`each_run`]. Whoever works on a run fills it first, so that it is still
-/// near.
+/// A run of a new column, which is written from front to back.
+#[derive(Debug)]
+pub struct Unwritten<'a, T> {
+    value: T,
+    rest: &'a mut [MaybeUninit<T>],
+}
+
+impl<'a, T: Copy> Unwritten<'a, T> {
+    /// The next `count` elements, just filled. Taken in small parts, they are still near when they are written over.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the fill is compiled with the kernel that calls it")]
+    pub fn take(&mut self, count: usize) -> &'a mut [T] {
+        // Before anything is taken away: what a caller that catches the panic leaves must still be here to be filled.
+        assert!(count <= self.rest.len(), "{count} elements of {}", self.rest.len());
+        let (part, rest) = std::mem::take(&mut self.rest).split_at_mut(count);
+        self.rest = rest;
+        for element in &mut *part {
+            element.write(self.value);
+        }
+        // SAFETY: every element of the part has just been written.
+        unsafe { &mut *(&raw mut *part as *mut [T]) }
+    }
+}
+
+/// A new column of `value`, cut and worked on like [`each_run`]; what `work` does not take of its run remains `value`.
 pub fn new_column<T: Copy + Send + Sync, R: Send + Sync>(
     ends: &[usize],
     value: T,
-    work: impl Fn(usize, Range<usize>, &mut [T]) -> R + Sync,
+    work: impl Fn(usize, Range<usize>, &mut Unwritten<'_, T>) -> R + Sync,
 ) -> Result<(Vec<T>, Vec<R>)> {
     let length = ends.last().copied().unwrap_or(0);
     let mut column = Vec::with_capacity(length);
-    let results = each_run(ends, &mut column.spare_capacity_mut()[..length], |index, range, part| {
-        for element in &mut *part {
-            element.write(value);
-        }
-        // SAFETY: every element of the part has just been written.
-        work(index, range, unsafe { &mut *(&raw mut *part as *mut [T]) })
+    let results = each_run(ends, &mut column.spare_capacity_mut()[..length], |index, range, rest| {
+        let mut run = Unwritten { value, rest };
+        let result = work(index, range, &mut run);
+        run.take(run.rest.len());
+        result
     })?;
     // SAFETY: the runs cover the column up to `length`, which it has room for, and every run was filled: a run that
     // panicked has ended this function.
@@ -127,8 +150,13 @@ mod tests {
         });
         assert_eq!(ranges.unwrap(), [0..2, 2..2, 2..5]);
         assert_eq!(column, [0, 0, 2, 2, 2]);
-        let (new, _) = new_column(&[2, 3], 7, |index, _, part: &mut [i32]| part[0] = index as i32).unwrap();
+        let (new, _) = new_column(&[2, 3], 7, |index, _, run| run.take(1)[0] = index as i32).unwrap();
         assert_eq!(new, [0, 7, 1]);
+        let (parts, _) =
+            new_column(&[4], 7, |_, _, run| run.take(1).iter_mut().chain(run.take(2)).for_each(|x| *x = 1)).unwrap();
+        assert_eq!(parts, [1, 1, 1, 7]);
+        let caught = catch_unwind(|| new_column(&[2], 7, |_, _, run| run.take(3).len()));
+        assert!(caught.is_err(), "more than there is");
         assert!(new_column(&[2, 1], 7, |_, _, _| ()).is_err(), "a column of runs that go back");
         assert!(each_run(&[1], &mut column, |_, _, _| ()).is_err(), "runs that end too early");
         assert!(each_run(&[3, 1, 5], &mut column, |_, _, _| ()).is_err(), "runs that go back");

@@ -120,6 +120,8 @@ struct Divergence<F, const NUMBER: u8> {
 }
 
 impl<F: Lane, const NUMBER: u8> Objective<F, 1> for Divergence<F, NUMBER> {
+    const COLUMNS: usize = 2;
+
     #[inline(always)]
     fn term<const FUSED: bool>(self, new: F, reference: F, _: F) -> Term<F, 1> {
         let estimator = match NUMBER {

@@ -110,7 +110,8 @@ pub(crate) fn count_kept(in_loss: &[bool]) -> usize {
     lanes::dispatch(CountKept(in_loss))
 }
 
-struct CountKept<'a>(&'a [bool]);
+/// As [`count_kept`], inside a kernel.
+pub(crate) struct CountKept<'a>(pub &'a [bool]);
 
 impl Kernel for CountKept<'_> {
     type Output = usize;

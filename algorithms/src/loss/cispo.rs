@@ -67,6 +67,8 @@ pub fn cispo<F: Lane>(logp_new: &Tensor, batch: &PolicyBatch<'_, F>, config: &Ci
 }
 
 impl<F: Lane> Objective<F, STATS> for Cispo {
+    const EXTREMES: bool = true;
+
     #[inline(always)]
     fn term<const FUSED: bool>(self, new: F, old: F, advantage: F) -> Term<F, STATS> {
         let (floor, ceiling) = (F::narrow(self.ratio_min), F::narrow(self.ratio_max));

@@ -40,8 +40,9 @@ use super::clipped_settings::clipped_settings;
 use super::error::{positive, same_length};
 use super::fused::{Formula, Objective, Term};
 use super::lane::Lane;
-use super::policy::{PolicyLoss, STATS, formed_policy_loss, ratio};
+use super::policy::{PolicyLoss, STATS, ratio, walked_policy_loss};
 use super::ppo_clip::Clip;
+use super::tokens::Tokens;
 
 clipped_settings! {
     /// Settings of [`decoupled`]. Defaults: ε_low 0.2, ε_high the same.
@@ -72,7 +73,7 @@ pub fn decoupled<F: Lane>(
     let objective = Clip::new(config.clip_low, config.clip_high)?;
     let formula = Corrected { objective, cap: F::narrow(config.cap) };
     let behave = ("logp_behave", Some(logp_behave));
-    Ok(formed_policy_loss(logp_new, batch, config.aggregation, formula, behave, ())?)
+    Ok(walked_policy_loss(logp_new, batch, config.aggregation, Tokens(formula), behave)?)
 }
 
 /// The clipped surrogate times w, with the behaviour's log-probabilities in the fourth column.
@@ -83,7 +84,8 @@ struct Corrected<F> {
 }
 
 impl<F: Lane> Formula<F, STATS> for Corrected<F> {
-    const OTHER: bool = true;
+    const COLUMNS: usize = 4;
+    const EXTREMES: bool = true;
 
     #[inline(always)]
     fn terms<const FUSED: bool>(

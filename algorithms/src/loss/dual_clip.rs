@@ -84,6 +84,8 @@ impl Dual {
 }
 
 impl<F: Lane> Objective<F, 5> for Dual {
+    const EXTREMES: bool = true;
+
     #[inline(always)]
     fn term<const FUSED: bool>(self, new: F, old: F, advantage: F) -> Term<F, 5> {
         let Term { loss, grad, stats: [log, k3, low, high] } = self.clip.term::<FUSED>(new, old, advantage);

@@ -55,6 +55,8 @@ pub struct EntropyBonus {
 struct Bonus(f64);
 
 impl<F: Lane> Objective<F, 1> for Bonus {
+    const COLUMNS: usize = 1;
+
     #[inline(always)]
     fn term<const FUSED: bool>(self, entropy: F, _: F, _: F) -> Term<F, 1> {
         let coefficient = F::narrow(self.0);

@@ -9,6 +9,8 @@
 #![expect(clippy::eq_op, reason = "a number less itself is zero, unless it is not finite")]
 #![expect(clippy::needless_range_loop, reason = "columns walked by index keep their sums in registers")]
 
+use std::ops::Range;
+
 use marft_torch::lanes::Kernel;
 
 use super::error::LossError;
@@ -29,6 +31,13 @@ pub(crate) struct Term<F, const K: usize> {
 
 /// A per-token loss, a function of three columns; what they mean is the objective's affair.
 pub(crate) trait Objective<F, const K: usize>: Copy + Sync {
+    /// How many of the columns it reads, in their order; it is given zeros for the others.
+    const COLUMNS: usize = 3;
+    /// Whether somebody asks for the extremes of its first statistic.
+    const EXTREMES: bool = false;
+    /// Whether columns that are not finite may have a finite loss, so that they must be watched.
+    const WITNESS: bool = true;
+
     /// The term of one token; outside the loss all three are zero. `FUSED` as in [`Lane::times_plus`].
     ///
     /// To be marked `#[inline(always)]`, with everything it calls.
@@ -37,8 +46,12 @@ pub(crate) trait Objective<F, const K: usize>: Copy + Sync {
 
 /// How the terms of a token are made: an objective of three columns, or one together with something of a fourth.
 pub(crate) trait Formula<F, const K: usize>: Copy + Sync {
-    /// Whether it reads the fourth column.
-    const OTHER: bool = false;
+    /// As [`Objective::COLUMNS`], of four.
+    const COLUMNS: usize;
+    /// As [`Objective::EXTREMES`].
+    const EXTREMES: bool;
+    /// As [`Objective::WITNESS`].
+    const WITNESS: bool = true;
 
     /// The term that is multiplied with the factor, and the one that is not. To be marked `#[inline(always)]`.
     fn terms<const FUSED: bool>(self, new: F, old: F, target: F, other: F) -> (Term<F, K>, Option<Term<F, 1>>);
@@ -49,13 +62,17 @@ pub(crate) trait Formula<F, const K: usize>: Copy + Sync {
 pub(crate) struct Alone<O>(pub O);
 
 impl<F, O: Objective<F, K>, const K: usize> Formula<F, K> for Alone<O> {
+    const COLUMNS: usize = O::COLUMNS;
+    const EXTREMES: bool = O::EXTREMES;
+    const WITNESS: bool = O::WITNESS;
+
     #[inline(always)]
     fn terms<const FUSED: bool>(self, new: F, old: F, target: F, _: F) -> (Term<F, K>, Option<Term<F, 1>>) {
         (self.0.term::<FUSED>(new, old, target), None)
     }
 }
 
-/// The columns of a run of tokens, at most [`BLOCK`].
+/// The columns of a run of tokens.
 #[derive(Clone, Copy)]
 pub(crate) struct Columns<'a, F> {
     /// What the gradient is taken by.
@@ -66,12 +83,20 @@ pub(crate) struct Columns<'a, F> {
     pub target: &'a [F],
     /// What the formula has it for; any column where it has none.
     pub other: &'a [F],
-    /// The weight of each token.
-    pub weight: &'a [F],
-    /// A factor on it.
+    /// A factor on the weight of each token.
     pub factor: Option<&'a [F]>,
     /// Whether the token counts.
     pub in_loss: &'a [bool],
+}
+
+impl<F> Columns<'_, F> {
+    /// Those of some of the tokens.
+    pub(crate) fn part(self, tokens: &Range<usize>) -> Self {
+        let Self { new, old, target, other, factor, in_loss } = self;
+        let [new, old, target, other] = [new, old, target, other].map(|column| &column[tokens.clone()]);
+        let factor = factor.map(|column| &column[tokens.clone()]);
+        Self { new, old, target, other, factor, in_loss: &in_loss[tokens.clone()] }
+    }
 }
 
 /// What new, old, target, other and factor are called in a refusal.
@@ -109,42 +134,127 @@ impl<const K: usize> Sums<K> {
     }
 }
 
-/// The terms of whole registers of tokens. The second number is zero if the columns are finite.
+/// How a register of a column is read: where it lies, or made of one number.
+pub(crate) trait Column<F, const LANES: usize>: Copy {
+    /// The first `n` registers; from then on the compiler knows that there are so many.
+    fn first(self, n: usize) -> Self;
+    /// One number of a register, which counts where `keep` holds.
+    fn kept(self, register: usize, lane: usize, keep: bool) -> F;
+}
+
+/// Zero where it does not count.
+impl<F: Lane, const LANES: usize> Column<F, LANES> for &[[F; LANES]] {
+    #[inline(always)]
+    fn first(self, n: usize) -> Self {
+        &self[..n]
+    }
+
+    #[inline(always)]
+    fn kept(self, register: usize, lane: usize, keep: bool) -> F {
+        self[register][lane].kept(keep)
+    }
+}
+
+/// A column whose tokens all have this number, in the loss or not.
+#[derive(Clone, Copy)]
+pub(crate) struct Same<F>(pub F);
+
+impl<F: Lane, const LANES: usize> Column<F, LANES> for Same<F> {
+    #[inline(always)]
+    fn first(self, _: usize) -> Self {
+        self
+    }
+
+    #[inline(always)]
+    fn kept(self, _: usize, _: usize, _: bool) -> F {
+        self.0
+    }
+}
+
+/// The [`Sums`] of each lane, and a witness that is zero while the columns are finite.
+#[derive(Clone, Copy)]
+pub(crate) struct LaneSums<F, const K: usize, const LANES: usize> {
+    loss: [F; LANES],
+    poison: [F; LANES],
+    min: [F; LANES],
+    max: [F; LANES],
+    apart: [F; LANES],
+    stats: [[F; LANES]; K],
+}
+
+impl<F: Lane, const K: usize, const LANES: usize> LaneSums<F, K, LANES> {
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        let zero = [<F as Lane>::ZERO; LANES];
+        Self { loss: zero, poison: zero, min: zero, max: zero, apart: zero, stats: [zero; K] }
+    }
+
+    /// All lanes together. `None` if a number in the loss or the loss itself is not finite.
+    #[inline(always)]
+    pub(crate) fn total(&self) -> Option<Sums<K>> {
+        let mut sums = Sums::new();
+        sums.loss = sum(&self.loss);
+        sums.apart = sum(&self.apart);
+        for k in 0..K {
+            sums.stats[k] = sum(&self.stats[k]);
+        }
+        sums.min = fold(self.min, |a, b| b.least(a)).wide();
+        sums.max = fold(self.max, |a, b| b.most(a)).wide();
+        (sum(&self.poison) + sums.loss * 0.0 == 0.0).then_some(sums)
+    }
+}
+
+/// Adds the terms of whole registers of tokens to `sums`, and writes their gradients.
 ///
 /// Written for the compiler: sums are local arrays, every column is a parameter of its own and is walked by index. It then
 /// sees that columns do not overlap and keeps the sums in registers; with zipped iterators they live in memory, at half
-/// the speed.
+/// the speed. For the same reason `sums` are only added to at the end, and are not what it starts from or returns.
 #[inline(always)]
-fn registers<F: Lane, W: Formula<F, K>, const K: usize, const LANES: usize, const FUSED: bool, const FACTOR: bool>(
+pub(crate) fn registers<
+    F: Lane,
+    W: Formula<F, K>,
+    const K: usize,
+    const LANES: usize,
+    const FUSED: bool,
+    const FACTOR: bool,
+>(
     formula: W,
-    new: &[[F; LANES]],
-    old: &[[F; LANES]],
-    target: &[[F; LANES]],
-    other: &[[F; LANES]],
-    weight: &[[F; LANES]],
-    factor: &[[F; LANES]],
+    new: impl Column<F, LANES>,
+    old: impl Column<F, LANES>,
+    target: impl Column<F, LANES>,
+    other: impl Column<F, LANES>,
+    weight: impl Column<F, LANES>,
+    factor: impl Column<F, LANES>,
     in_loss: &[[bool; LANES]],
     gradient: &mut [[F; LANES]],
-) -> (Sums<K>, f64) {
-    let zero = [<F as Lane>::ZERO; LANES];
-    let (mut loss, mut poison, mut min, mut max, mut apart) = (zero, zero, zero, zero, zero);
-    let mut stats = [zero; K];
+    sums: &mut LaneSums<F, K, LANES>,
+) {
+    let zero = <F as Lane>::ZERO;
+    let LaneSums { mut loss, mut poison, mut min, mut max, mut apart, mut stats } = LaneSums::<F, K, LANES>::new();
     let n = gradient.len();
-    let (new, old, target, other) = (&new[..n], &old[..n], &target[..n], &other[..n]);
-    let (weight, factor, in_loss) = (&weight[..n], &factor[..n], &in_loss[..n]);
+    let (new, old, target, other) = (new.first(n), old.first(n), target.first(n), other.first(n));
+    let (weight, factor, in_loss) = (weight.first(n), factor.first(n), &in_loss[..n]);
     for j in 0..n {
         for i in 0..LANES {
             let keep = in_loss[j][i];
-            let (x, old, target) = (new[j][i].kept(keep), old[j][i].kept(keep), target[j][i].kept(keep));
-            let other = if W::OTHER { other[j][i].kept(keep) } else { <F as Lane>::ZERO };
-            let mut witness = (x - old) + target;
+            let x = new.kept(j, i, keep);
+            let old = if W::COLUMNS > 1 { old.kept(j, i, keep) } else { zero };
+            let target = if W::COLUMNS > 2 { target.kept(j, i, keep) } else { zero };
+            let other = if W::COLUMNS > 3 { other.kept(j, i, keep) } else { zero };
             let (term, term_apart) = formula.terms::<FUSED>(x, old, target, other);
             let (mut token_loss, mut slope) = (term.loss, term.grad);
-            if W::OTHER {
+            let mut witness = x;
+            if W::COLUMNS > 1 {
+                witness = witness - old;
+            }
+            if W::COLUMNS > 2 {
+                witness += target;
+            }
+            if W::COLUMNS > 3 {
                 witness += other;
             }
             if FACTOR {
-                let factor = factor[j][i].kept(keep);
+                let factor = factor.kept(j, i, keep);
                 witness += factor;
                 (token_loss, slope) = (token_loss * factor, slope * factor);
             }
@@ -152,26 +262,31 @@ fn registers<F: Lane, W: Formula<F, K>, const K: usize, const LANES: usize, cons
                 (token_loss, slope) = (token_loss + term.loss, slope + term.grad);
                 apart[i] += term.stats[0];
             }
-            poison[i] += witness - witness;
-            let weight = weight[j][i].kept(keep);
+            if W::WITNESS {
+                poison[i] += witness - witness;
+            }
+            let weight = weight.kept(j, i, keep);
             loss[i] = token_loss.times_plus::<FUSED>(weight, loss[i]);
             gradient[j][i] = slope * weight;
             for k in 0..K {
                 stats[k][i] += term.stats[k];
             }
-            min[i] = term.stats[0].least(min[i]);
-            max[i] = term.stats[0].most(max[i]);
+            if W::EXTREMES {
+                min[i] = term.stats[0].least(min[i]);
+                max[i] = term.stats[0].most(max[i]);
+            }
         }
     }
-    let mut sums = Sums::new();
-    sums.loss = sum(&loss);
-    sums.apart = sum(&apart);
-    for k in 0..K {
-        sums.stats[k] = sum(&stats[k]);
+    for i in 0..LANES {
+        sums.loss[i] += loss[i];
+        sums.poison[i] += poison[i];
+        sums.min[i] = min[i].least(sums.min[i]);
+        sums.max[i] = max[i].most(sums.max[i]);
+        sums.apart[i] += apart[i];
+        for k in 0..K {
+            sums.stats[k][i] += stats[k][i];
+        }
     }
-    sums.min = fold(min, |a, b| b.least(a)).wide();
-    sums.max = fold(max, |a, b| b.most(a)).wide();
-    (sums, sum(&poison))
 }
 
 /// The terms of the columns: their sums, and their gradients, written to `gradient`.
@@ -180,11 +295,12 @@ fn registers<F: Lane, W: Formula<F, K>, const K: usize, const LANES: usize, cons
 pub(crate) fn block<F: Lane, W: Formula<F, K>, const K: usize>(
     formula: W,
     columns: Columns<'_, F>,
+    weight: &[F],
     gradient: &mut [F],
 ) -> Option<Sums<K>> {
     match columns.factor {
-        None => F::dispatch(Block::<F, W, K, false> { formula, columns, factor: columns.new, gradient }),
-        Some(factor) => F::dispatch(Block::<F, W, K, true> { formula, columns, factor, gradient }),
+        None => F::dispatch(Block::<F, W, K, false> { formula, columns, weight, factor: columns.new, gradient }),
+        Some(factor) => F::dispatch(Block::<F, W, K, true> { formula, columns, weight, factor, gradient }),
     }
 }
 
@@ -192,6 +308,7 @@ pub(crate) fn block<F: Lane, W: Formula<F, K>, const K: usize>(
 struct Block<'a, F, W, const K: usize, const FACTOR: bool> {
     formula: W,
     columns: Columns<'a, F>,
+    weight: &'a [F],
     factor: &'a [F],
     gradient: &'a mut [F],
 }
@@ -201,8 +318,8 @@ impl<F: Lane, W: Formula<F, K>, const K: usize, const FACTOR: bool> Kernel for B
 
     #[inline(always)]
     fn run<const LANES: usize, const FUSED: bool>(self) -> Self::Output {
-        let Self { formula, columns, factor, gradient } = self;
-        let Columns { new, old, target, other, weight, factor: _, in_loss } = columns;
+        let Self { formula, columns, weight, factor, gradient } = self;
+        let Columns { new, old, target, other, factor: _, in_loss } = columns;
         let (new, new_tail) = new.as_chunks::<LANES>();
         let (old, old_tail) = old.as_chunks::<LANES>();
         let (target, target_tail) = target.as_chunks::<LANES>();
@@ -211,44 +328,47 @@ impl<F: Lane, W: Formula<F, K>, const K: usize, const FACTOR: bool> Kernel for B
         let (factor, factor_tail) = factor.as_chunks::<LANES>();
         let (in_loss, mask_tail) = in_loss.as_chunks::<LANES>();
         let (gradient, gradient_tail) = gradient.as_chunks_mut::<LANES>();
-        let (mut sums, mut poison) = registers::<F, W, K, LANES, FUSED, FACTOR>(
-            formula, new, old, target, other, weight, factor, in_loss, gradient,
+        let mut sums = LaneSums::new();
+        registers::<F, W, K, LANES, FUSED, FACTOR>(
+            formula, new, old, target, other, weight, factor, in_loss, gradient, &mut sums,
         );
         if !new_tail.is_empty() {
             let mut padded = [pad(gradient_tail)];
-            let (tail, poison_of_tail) = registers::<F, W, K, LANES, FUSED, FACTOR>(
+            registers::<F, W, K, LANES, FUSED, FACTOR>(
                 formula,
-                &[pad(new_tail)],
-                &[pad(old_tail)],
-                &[pad(target_tail)],
-                &[pad(other_tail)],
-                &[pad(weight_tail)],
-                &[pad(factor_tail)],
+                &[pad(new_tail)][..],
+                &[pad(old_tail)][..],
+                &[pad(target_tail)][..],
+                &[pad(other_tail)][..],
+                &[pad(weight_tail)][..],
+                &[pad(factor_tail)][..],
                 &[pad(mask_tail)],
                 &mut padded,
+                &mut sums,
             );
             gradient_tail.copy_from_slice(&padded[0][..gradient_tail.len()]);
-            (sums, poison) = (sums.merge(&tail), poison + poison_of_tail);
         }
-        (poison + sums.loss * 0.0 == 0.0).then_some(sums)
+        sums.total()
     }
 }
 
+/// A register of what is left of a column.
 #[inline(always)]
-fn pad<T: Copy + Default, const LANES: usize>(tail: &[T]) -> [T; LANES] {
+pub(crate) fn pad<T: Copy + Default, const LANES: usize>(tail: &[T]) -> [T; LANES] {
     let mut padded = [T::default(); LANES];
     padded[..tail.len()].copy_from_slice(tail);
     padded
 }
 
+/// The sum of all lanes.
 #[inline(always)]
-fn sum<F: Lane, const LANES: usize>(lanes: &[F; LANES]) -> f64 {
+pub(crate) fn sum<F: Lane, const LANES: usize>(lanes: &[F; LANES]) -> f64 {
     fold(*lanes, |a, b| a + b).wide()
 }
 
 /// Folds halves together until one number is left: as many steps as `LANES` has bits, where a chain would take `LANES`.
 #[inline(always)]
-fn fold<F: Lane, const LANES: usize>(mut lanes: [F; LANES], with: impl Fn(F, F) -> F) -> F {
+pub(crate) fn fold<F: Lane, const LANES: usize>(mut lanes: [F; LANES], with: impl Fn(F, F) -> F) -> F {
     let mut width = LANES / 2;
     while width > 0 {
         for i in 0..width {
@@ -259,116 +379,11 @@ fn fold<F: Lane, const LANES: usize>(mut lanes: [F; LANES], with: impl Fn(F, F) 
     lanes[0]
 }
 
-/// A function of two numbers.
-pub(crate) trait Pairwise<F>: Copy {
-    /// Its value; `FUSED` as in [`Lane::times_plus`]. To be marked `#[inline(always)]`.
-    fn of<const FUSED: bool>(self, left: F, right: F) -> F;
-}
-
-/// The first less the second.
-#[derive(Clone, Copy)]
-pub(crate) struct Difference;
-
-impl<F: Lane> Pairwise<F> for Difference {
-    #[inline(always)]
-    fn of<const FUSED: bool>(self, left: F, right: F) -> F {
-        left - right
-    }
-}
-
-/// Sum of what `pairwise` makes of every two numbers of tokens in the loss, and of zero and zero outside it.
-pub(crate) fn pair_sum<F: Lane, P: Pairwise<F>>(pairwise: P, left: &[F], right: &[F], in_loss: &[bool]) -> f64 {
-    pair_sums(pairwise, left, right, in_loss, &[left.len()])[0]
-}
-
-/// The same of each sequence; in one kernel, for sequences may be short.
-pub(crate) fn pair_sums<F: Lane, P: Pairwise<F>>(
-    pairwise: P,
-    left: &[F],
-    right: &[F],
-    in_loss: &[bool],
-    lengths: &[usize],
-) -> Vec<f64> {
-    F::dispatch(PairSums { pairwise, left, right, in_loss, lengths })
-}
-
-struct PairSums<'a, F, P> {
-    pairwise: P,
-    left: &'a [F],
-    right: &'a [F],
-    in_loss: &'a [bool],
-    lengths: &'a [usize],
-}
-
-impl<F: Lane, P: Pairwise<F>> Kernel for PairSums<'_, F, P> {
-    type Output = Vec<f64>;
-
-    #[inline(always)]
-    fn run<const LANES: usize, const FUSED: bool>(self) -> Vec<f64> {
-        let Self { pairwise, left, right, in_loss, lengths } = self;
-        // Sums of lanes are written down before they are added up: seeing both at once, the compiler vectorises the additions
-        // of the end, two lanes at a time, and with them the loop.
-        let mut blocks: Vec<[F; LANES]> = Vec::with_capacity(lengths.len() + left.len() / BLOCK);
-        let mut start = 0;
-        for &length in lengths {
-            for part in (start..start + length).step_by(BLOCK) {
-                let tokens = BLOCK.min(start + length - part);
-                let (left, right, in_loss) = (&left[part..], &right[part..], &in_loss[part..]);
-                blocks.push(pairs::<F, P, LANES, FUSED>(pairwise, left, right, in_loss, tokens));
-            }
-            start += length;
-        }
-        let mut blocks = blocks.iter();
-        let of_sequence = |&length: &usize| blocks.by_ref().take(length.div_ceil(BLOCK)).map(sum).sum();
-        lengths.iter().map(of_sequence).collect()
-    }
-}
-
-/// The sums of lanes over the first `tokens` of columns that may be longer.
-#[inline(always)]
-fn pairs<F: Lane, P: Pairwise<F>, const LANES: usize, const FUSED: bool>(
-    pairwise: P,
-    left: &[F],
-    right: &[F],
-    in_loss: &[bool],
-    tokens: usize,
-) -> [F; LANES] {
-    let mut lanes = [<F as Lane>::ZERO; LANES];
-    let n = tokens / LANES;
-    let (whole_left, whole_right) = (&left.as_chunks::<LANES>().0[..n], &right.as_chunks::<LANES>().0[..n]);
-    let whole_mask = &in_loss.as_chunks::<LANES>().0[..n];
-    for j in 0..n {
-        for i in 0..LANES {
-            let keep = whole_mask[j][i];
-            lanes[i] += pairwise.of::<FUSED>(whole_left[j][i].kept(keep), whole_right[j][i].kept(keep));
-        }
-    }
-    let (done, rest) = (n * LANES, (tokens % LANES) as u32);
-    if rest == 0 {
-        return lanes;
-    }
-    let (left, right, in_loss) = (&left[done..], &right[done..], &in_loss[done..]);
-    let (left, right) = (first::<F, LANES>(left), first::<F, LANES>(right));
-    let in_loss = first::<bool, LANES>(in_loss);
-    for i in 0..LANES {
-        let keep = in_loss[i] && (i as u32) < rest;
-        lanes[i] += pairwise.of::<FUSED>(left[i].kept(keep), right[i].kept(keep));
-    }
-    lanes
-}
-
-/// A register of what a column begins with; read where it lies, which is faster than a copy, where the column goes on for long
-/// enough.
-#[inline(always)]
-fn first<T: Copy + Default, const LANES: usize>(column: &[T]) -> [T; LANES] {
-    column.first_chunk().copied().unwrap_or_else(|| pad(column))
-}
-
 /// The first token in the loss with a number that is not finite, or an overflow of finite ones. `first` is the index of
 /// the first token of the columns.
 #[cold]
 pub(crate) fn first_offender<F: Lane>(columns: Columns<'_, F>, names: Names, first: usize) -> LossError {
-    let Columns { new, old, target, other, factor, in_loss, .. } = columns;
+    let Columns { new, old, target, other, factor, in_loss } = columns;
     for index in (0..new.len()).filter(|&index| in_loss[index]) {
         let columns = [new, old, target, other, factor.unwrap_or(new)];
         for (what, column) in names.into_iter().zip(columns) {

@@ -37,11 +37,11 @@ use tch::Tensor;
 use super::aggregate::Aggregation;
 use super::batch::PolicyBatch;
 use super::clipped_settings::clipped_settings;
-use super::fused::{Alone, Difference, Objective, Sums, Term, pair_sums};
+use super::fused::{Objective, Sums, Term};
 use super::lane::Lane;
-use super::pass::Prepare;
-use super::policy::{PolicyLoss, Ratio, STATS, formed_policy_loss, ratio};
+use super::policy::{PolicyLoss, Ratio, STATS, ratio, walked_policy_loss};
 use super::ppo_clip::Clip;
+use super::sequences::{Sequences, Shared};
 
 clipped_settings! {
     /// Settings of [`gspo`]. Defaults: ε_low 3e-4, ε_high 4e-4.
@@ -60,42 +60,12 @@ impl Default for Gspo {
 /// The GSPO loss. See the [module documentation](self).
 pub fn gspo<F: Lane>(logp_new: &Tensor, batch: &PolicyBatch<'_, F>, config: &Gspo) -> crate::Result<PolicyLoss> {
     let objective = Clip::new(config.clip_low, Some(config.clip_high))?;
-    let formula = Alone(SharedClip(objective));
-    Ok(formed_policy_loss(logp_new, batch, config.aggregation, formula, ("other", None), SharedRatio)?)
+    let walk = Sequences(SharedClip(objective));
+    Ok(walked_policy_loss(logp_new, batch, config.aggregation, walk, ("other", None))?)
 }
 
-/// The mean ratio of each sequence, for all of its tokens: negative where it is beyond the limit and has no gradient.
-#[derive(Clone, Copy)]
-struct SharedRatio;
-
-impl<F: Lane> Prepare<F, STATS> for SharedRatio {
-    fn sequences(
-        self,
-        new: &[F],
-        old: &[F],
-        in_loss: &[bool],
-        lengths: &[usize],
-        counts: &[usize],
-    ) -> Option<(Vec<F>, Sums<STATS>)> {
-        let mut sums = Sums::new();
-        let mut ratios = Vec::with_capacity(lengths.len());
-        for (sum, count) in pair_sums(Difference, new, old, in_loss, lengths).into_iter().zip(counts) {
-            let count = *count as f64;
-            let Ratio { log, parts, live } = ratio::<F, false>(F::narrow(sum / count.max(1.0)), <F as Lane>::ZERO);
-            if !sum.is_finite() {
-                ratios.push(F::narrow(f64::NAN));
-                continue;
-            }
-            ratios.push(if live { parts.exp } else { -parts.exp });
-            sums.stats[0] += log.wide() * count;
-            sums.stats[1] += parts.k3.wide() * count;
-            (sums.min, sums.max) = (sums.min.min(log.wide()), sums.max.max(log.wide()));
-        }
-        Some((ratios, sums))
-    }
-}
-
-/// The clipped surrogate of a ratio that is given. What it says of the ratio itself is counted by sequence.
+/// The clipped surrogate of a ratio that is given, negative where it is beyond its limit and has no gradient. What it says of
+/// the ratio itself is counted by sequence.
 #[derive(Clone, Copy)]
 struct SharedClip(Clip);
 
@@ -105,6 +75,19 @@ impl<F: Lane> Objective<F, STATS> for SharedClip {
         let zero = <F as Lane>::ZERO;
         let (loss, grad, low, high) = self.0.surrogate(shared.most(-shared), shared > zero, advantage);
         Term { loss, grad, stats: [zero, zero, F::indicator(low), F::indicator(high)] }
+    }
+}
+
+impl<F: Lane> Shared<F, STATS> for SharedClip {
+    /// The mean ratio.
+    #[inline(always)]
+    fn number(self, log_ratios: f64, tokens: usize) -> (F, Sums<STATS>) {
+        let (count, zero) = (tokens as f64, <F as Lane>::ZERO);
+        let Ratio { log, parts, live } = ratio::<F, false>(F::narrow(log_ratios / count.max(1.0)), zero);
+        let (mean, mut sums) = (log.wide(), Sums::new());
+        (sums.stats[0], sums.stats[1]) = (mean * count, parts.k3.wide() * count);
+        (sums.min, sums.max) = (mean.min(0.0), mean.max(0.0));
+        (if live { parts.exp } else { -parts.exp }, sums)
     }
 }
 

@@ -42,7 +42,7 @@ pub trait Lane:
     fn kept(self, keep: bool) -> Self;
     /// exp(self) and its remainders; `self` within ±[`LOG_RATIO_LIMIT`]. `FUSED` as in [`Kernel::run`].
     fn exp_parts<const FUSED: bool>(self) -> ExpParts<Self>;
-    /// ln(1 + exp(-self)) and 1 / (1 + exp(self)), for `self` >= 0.
+    /// ln(1 + exp(-|self|)) and 1 / (1 + exp(self)).
     fn log_sigmoid_parts<const FUSED: bool>(self) -> (Self, Self);
     /// Runs a kernel over columns of this float: f32 in the widest registers of the machine, f64, in which reference
     /// numbers are checked, alike on all.
@@ -92,24 +92,9 @@ impl Lane for f32 {
 
     #[inline(always)]
     fn exp_parts<const FUSED: bool>(self) -> ExpParts<Self> {
-        // Adding 1.5 * 2^23 leaves round(d / ln 2) in the low bits of the mantissa; 127 more make it an exponent's.
-        const ROUND: f32 = 12_583_039.0;
-        // Rounded once, one product is exact to 2e-9 n. Rounded twice, ln 2 must be in two parts, the first of 10 bits.
-        const LN2_HIGH: f32 = 0.693_359_4;
-        const LN2_LOW: f32 = -2.121_944_4e-4;
-        let shifted = self.times_plus::<FUSED>(std::f32::consts::LOG2_E, ROUND);
-        let n = shifted - ROUND;
-        let r = if FUSED { n.mul_add(-std::f32::consts::LN_2, self) } else { n * -LN2_LOW + (n * -LN2_HIGH + self) };
-        // exp(r) = 1 + r + r^2 q(r) on |r| <= ln(2)/2: the polynomial of degree 4 with the least largest error, 6.2e-8, by
-        // Remez's exchange in 30 digits.
-        // Added in pairs: a chain of half the length.
-        let square = r * r;
-        let upper =
-            1.394_116_6e-3f32.times_plus::<FUSED>(square, 8.363_205e-3f32.times_plus::<FUSED>(r, 4.166_637_4e-2));
-        let q = upper.times_plus::<FUSED>(square, 1.666_657_6e-1f32.times_plus::<FUSED>(r, 0.5));
+        let Reduced { scale, r, square, q } = reduced::<FUSED>(self);
         let second = square * q;
         let first = r + second;
-        let scale = Self::from_bits(shifted.to_bits() << 23);
         // Each remainder is summed from its small parts. Near zero, scale is one and r is d: nothing is left but them.
         let rest = scale - 1.0;
         ExpParts {
@@ -121,9 +106,11 @@ impl Lane for f32 {
 
     #[inline(always)]
     fn log_sigmoid_parts<const FUSED: bool>(self) -> (Self, Self) {
-        // Beyond 20 both are below 3e-9, less than what f32 adds to a 20.
-        let t = (-self.least(20.0)).exp_parts::<FUSED>().exp;
-        // ln(1 + t) = t p(t) on [0, 1]: degree 8, largest error 2.6e-8, found like the polynomial of `exp_parts`.
+        // Beyond 20 the logarithm is below 3e-9, less than what f32 adds to a 20.
+        let Reduced { scale, r, square, q } = reduced::<FUSED>(self.least(-self).most(-20.0));
+        // Less exact than `exp_parts` by a rounding, and sooner done: this is what everything waits for.
+        let t = q.times_plus::<FUSED>(square * scale, r.times_plus::<FUSED>(scale, scale));
+        // ln(1 + t) = t p(t) on [0, 1]: degree 8, largest error 2.6e-8, found like the polynomial of `reduced`.
         let square = t * t;
         let pair = |c1: Self, c0: Self| c1.times_plus::<FUSED>(t, c0);
         let upper = 5.384_058_7e-3f32
@@ -131,13 +118,39 @@ impl Lane for f32 {
             .times_plus::<FUSED>(square, pair(-1.374_662e-1, 1.914_511_5e-1));
         let lower = pair(-2.485_294_5e-1, 3.332_034_3e-1).times_plus::<FUSED>(square, pair(-4.999_955_3e-1, 1.0));
         let p = upper.times_plus::<FUSED>(square * square, lower);
-        (t * p, t * (1.0 / (1.0 + t)))
+        (t * p, if self >= 0.0 { t } else { 1.0 } / (1.0 + t))
     }
 
     #[inline]
     fn dispatch<T: Kernel>(kernel: T) -> T::Output {
         lanes::dispatch(kernel)
     }
+}
+
+/// What an exponential is put together from: exp(d) = scale (1 + r + square q), with square = r².
+struct Reduced {
+    scale: f32,
+    r: f32,
+    square: f32,
+    q: f32,
+}
+
+#[inline(always)]
+fn reduced<const FUSED: bool>(d: f32) -> Reduced {
+    // Adding 1.5 * 2^23 leaves round(d / ln 2) in the low bits of the mantissa; 127 more make it an exponent's.
+    const ROUND: f32 = 12_583_039.0;
+    // Rounded once, one product is exact to 2e-9 n. Rounded twice, ln 2 must be in two parts, the first of 10 bits.
+    const LN2_HIGH: f32 = 0.693_359_4;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    let shifted = d.times_plus::<FUSED>(std::f32::consts::LOG2_E, ROUND);
+    let n = shifted - ROUND;
+    let r = if FUSED { n.mul_add(-std::f32::consts::LN_2, d) } else { n * -LN2_LOW + (n * -LN2_HIGH + d) };
+    // exp(r) = 1 + r + r^2 q(r) on |r| <= ln(2)/2: the polynomial of degree 4 with the least largest error, 6.2e-8, by
+    // Remez's exchange in 30 digits. Added in pairs: a chain of half the length.
+    let square = r * r;
+    let upper = 1.394_116_6e-3f32.times_plus::<FUSED>(square, 8.363_205e-3f32.times_plus::<FUSED>(r, 4.166_637_4e-2));
+    let q = upper.times_plus::<FUSED>(square, 1.666_657_6e-1f32.times_plus::<FUSED>(r, 0.5));
+    Reduced { scale: f32::from_bits(shifted.to_bits() << 23), r, square, q }
 }
 
 impl Lane for f64 {
@@ -164,8 +177,8 @@ impl Lane for f64 {
 
     #[inline(always)]
     fn log_sigmoid_parts<const FUSED: bool>(self) -> (Self, Self) {
-        let t = (-self).exp();
-        (t.ln_1p(), t / (1.0 + t))
+        let t = (-self.abs()).exp();
+        (t.ln_1p(), if self >= 0.0 { t } else { 1.0 } / (1.0 + t))
     }
 
     #[inline]

@@ -7,6 +7,7 @@ use super::error::LossError;
 use super::fused::{Alone, Objective};
 use super::lane::Lane;
 use super::pass::{Pass, Spread};
+use super::tokens::Tokens;
 
 /// A loss with one statistic.
 #[derive(Debug)]
@@ -60,7 +61,10 @@ pub(crate) fn spread_column<F: Lane, O: Objective<F, 1>>(
         spread,
         factor,
     };
-    let (loss, sums) = pass.run(variable, Alone(objective), ())?;
-    let tokens = in_loss.map_or(variable.numel(), count_kept);
+    let (loss, sums) = pass.run(variable, Tokens(Alone(objective)))?;
+    let tokens = match spread {
+        Spread::Aggregated(_, _, counts) => counts.iter().sum(),
+        Spread::Even(_) => in_loss.map_or(variable.numel(), count_kept),
+    };
     Ok(ScalarLoss { loss, value: sums.loss, mean: sums.stats[0] / tokens.max(1) as f64, tokens })
 }

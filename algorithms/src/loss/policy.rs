@@ -9,7 +9,8 @@ use super::batch::{PolicyBatch, token_count};
 use super::error::LossError;
 use super::fused::{Alone, Formula, Names, Objective, Sums, Term};
 use super::lane::{ExpParts, LOG_RATIO_LIMIT, Lane};
-use super::pass::{Pass, Prepare, Spread};
+use super::pass::{Pass, Spread, Walk};
+use super::tokens::Tokens;
 use crate::kl::{KlEstimator, KlTask};
 
 /// A policy loss, ready for `backward`.
@@ -121,7 +122,8 @@ pub(crate) struct Penalty {
 struct WithDivergence<O, Q>(O, Q);
 
 impl<F: Copy, O: Objective<F, K>, Q: Objective<F, 1>, const K: usize> Formula<F, K> for WithDivergence<O, Q> {
-    const OTHER: bool = true;
+    const COLUMNS: usize = 4;
+    const EXTREMES: bool = O::EXTREMES;
 
     #[inline(always)]
     fn terms<const FUSED: bool>(self, new: F, old: F, target: F, reference: F) -> (Term<F, K>, Option<Term<F, 1>>) {
@@ -141,17 +143,16 @@ pub(crate) fn policy_loss<F: Lane, O: Objective<F, K>, const K: usize>(
     aggregation: Aggregation,
     objective: O,
 ) -> Result<PolicyLoss, LossError> {
-    formed_policy_loss(logp_new, batch, aggregation, Alone(objective), ("other", None), ())
+    walked_policy_loss(logp_new, batch, aggregation, Tokens(Alone(objective)), ("other", None))
 }
 
-/// The same with a formula of four columns, of which the fourth is given with its name, and a look at whole sequences.
-pub(crate) fn formed_policy_loss<F: Lane, W: Formula<F, K>, P: Prepare<F, K>, const K: usize>(
+/// The same by a walk of one's own, with a fourth column that is given with its name.
+pub(crate) fn walked_policy_loss<F: Lane, W: Walk<F, K>, const K: usize>(
     logp_new: &Tensor,
     batch: &PolicyBatch<'_, F>,
     aggregation: Aggregation,
-    formula: W,
+    walk: W,
     (name, other): (&'static str, Option<&[F]>),
-    prepare: P,
 ) -> Result<PolicyLoss, LossError> {
     aggregation.check()?;
     let names = names(name);
@@ -168,7 +169,7 @@ pub(crate) fn formed_policy_loss<F: Lane, W: Formula<F, K>, P: Prepare<F, K>, co
         spread: Spread::Aggregated(aggregation, batch.totals.unwrap_or(own), &counts),
         factor: batch.weight,
     };
-    let (loss, sums) = pass.run(logp_new, formula, prepare)?;
+    let (loss, sums) = pass.run(logp_new, walk)?;
     Ok(PolicyLoss { loss, value: sums.loss, diagnostics: report(own, &sums) })
 }
 
@@ -206,7 +207,7 @@ impl<F: Lane, O: Objective<F, K>, const K: usize> KlTask<F> for Penalised<'_, F,
     fn run<Q: Objective<F, 1>>(self, divergence: Q) -> Self::Output {
         let Self { logp_new, batch, aggregation, objective, logp_ref } = self;
         let formula = WithDivergence(objective, divergence);
-        formed_policy_loss(logp_new, batch, aggregation, formula, ("logp_ref", Some(logp_ref)), ())
+        walked_policy_loss(logp_new, batch, aggregation, Tokens(formula), ("logp_ref", Some(logp_ref)))
     }
 }
 

@@ -103,6 +103,8 @@ impl Clip {
 }
 
 impl<F: Lane> Objective<F, STATS> for Clip {
+    const EXTREMES: bool = true;
+
     #[inline(always)]
     fn term<const FUSED: bool>(self, new: F, old: F, advantage: F) -> Term<F, STATS> {
         let Ratio { log, parts, live } = ratio::<F, FUSED>(new, old);

@@ -56,6 +56,8 @@ pub fn reinforce<F: Lane>(
 }
 
 impl<F: Lane> Objective<F, STATS> for Reinforce {
+    const EXTREMES: bool = true;
+
     #[inline(always)]
     fn term<const FUSED: bool>(self, new: F, old: F, advantage: F) -> Term<F, STATS> {
         without_clip(-advantage * new, -advantage, &ratio::<F, FUSED>(new, old))

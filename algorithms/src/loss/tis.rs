@@ -35,17 +35,13 @@
 //! # Ok::<(), marft_algorithms::Error>(())
 //! ```
 
-#![expect(clippy::inline_always, reason = "the fused loop vectorises only if the whole term is inlined into it")]
-
 use marft_torch::parallel::new_column;
 use serde::{Deserialize, Serialize};
 
-use super::aggregate::{count_kept, counts};
 use super::error::{LossError, positive, same_length, within};
-use super::fused::{Alone, BLOCK, Columns, Difference, Names, Objective, Sums, Term, block, first_offender, pair_sums};
-use super::lane::{LOG_RATIO_LIMIT, Lane};
-use super::pass::Cursor;
-use super::policy::ratio;
+use super::fused::{Columns, Names, first_offender};
+use super::importance::{Bounds, BySequence, ByToken, Gaps};
+use super::lane::Lane;
 use super::spans::{Span, spans};
 
 /// Over what a weight is taken, and what happens to one out of range.
@@ -119,114 +115,29 @@ pub fn tis<F: Lane>(
     let bounds = Bounds { floor: F::narrow(floor), max: F::narrow(max), truncate };
     let spans: Vec<Span<'_>> = spans(lengths).collect();
     let ends: Vec<usize> = spans.iter().map(|span| span.tokens.end).collect();
-    let (weight, sums) = new_column(&ends, <F as Lane>::ZERO, |index, tokens, weight| {
+    let (weight, gaps) = new_column(&ends, <F as Lane>::ZERO, |index, tokens, weight| {
+        let start = tokens.start;
         let (trainer, sampler) = (&logp_trainer[tokens.clone()], &logp_sampler[tokens.clone()]);
-        let in_loss = &in_loss[tokens];
-        Weights { bounds, by_sequence, span: &spans[index], trainer, sampler, in_loss, weight }.run()
+        let (lengths, in_loss) = (spans[index].lengths, &in_loss[tokens]);
+        let gaps = if by_sequence {
+            F::dispatch(BySequence { bounds, lengths, trainer, sampler, in_loss, weight })
+        } else {
+            F::dispatch(ByToken { bounds, trainer, sampler, in_loss, weight })
+        };
+        let columns = Columns { new: trainer, old: sampler, target: trainer, other: trainer, factor: None, in_loss };
+        if gaps.sum.is_finite() { Ok(gaps) } else { Err(first_offender(columns, NAMES, start)) }
     })
     .map_err(LossError::from)?;
-    let mut total = Sums::new();
-    for sums in sums {
-        total = total.merge(&sums?);
+    let mut total = Gaps::default();
+    for gaps in gaps {
+        total = total.merge(&gaps?);
     }
-    let [gap, outside] = total.stats.map(|sum| sum / count_kept(in_loss).max(1) as f64);
-    Ok(TisWeights { weight, mean_gap: gap, max_gap: total.max, out_of_range: outside })
+    let Gaps { sum, max: max_gap, outside, tokens } = total;
+    let tokens = tokens.max(1) as f64;
+    Ok(TisWeights { weight, mean_gap: sum / tokens, max_gap, out_of_range: outside / tokens })
 }
 
-#[derive(Clone, Copy)]
-struct Bounds<F> {
-    floor: F,
-    max: F,
-    truncate: bool,
-}
-
-impl<F: Lane> Bounds<F> {
-    /// The weight that takes the place of a ratio, and whether it is the ratio itself.
-    #[inline(always)]
-    fn apply(self, ratio: F) -> (F, bool) {
-        let limited = ratio.least(self.max).most(self.floor);
-        let fits = limited == ratio;
-        (if self.truncate | fits { limited } else { <F as Lane>::ZERO }, fits)
-    }
-}
-
-/// The weight of a token as the gradient of an objective of trainer, sampler, and 1 in the loss.
-#[derive(Clone, Copy)]
-struct ByToken<F>(Bounds<F>);
-
-impl<F: Lane> Objective<F, 2> for ByToken<F> {
-    #[inline(always)]
-    fn term<const FUSED: bool>(self, trainer: F, sampler: F, one: F) -> Term<F, 2> {
-        let (d, zero) = (trainer - sampler, <F as Lane>::ZERO);
-        let (value, fits) = self.0.apply(ratio::<F, FUSED>(trainer, sampler).parts.exp);
-        Term { loss: zero, grad: value, stats: [d.most(-d), if fits { zero } else { one }] }
-    }
-}
-
-/// The same where the weight is known, in the third column.
-#[derive(Clone, Copy)]
-struct Given;
-
-impl<F: Lane> Objective<F, 2> for Given {
-    #[inline(always)]
-    fn term<const FUSED: bool>(self, trainer: F, sampler: F, weight: F) -> Term<F, 2> {
-        let (d, zero) = (trainer - sampler, <F as Lane>::ZERO);
-        Term { loss: zero, grad: weight, stats: [d.most(-d), zero] }
-    }
-}
-
-/// The weights of a span.
-struct Weights<'a, F> {
-    bounds: Bounds<F>,
-    by_sequence: bool,
-    span: &'a Span<'a>,
-    trainer: &'a [F],
-    sampler: &'a [F],
-    in_loss: &'a [bool],
-    weight: &'a mut [F],
-}
-
-impl<F: Lane> Weights<'_, F> {
-    fn run(self) -> Result<Sums<2>, LossError> {
-        let (numbers, mut sums) = if self.by_sequence { self.sequences() } else { (Vec::new(), Sums::new()) };
-        let Self { bounds, by_sequence, span, trainer, sampler, in_loss, weight } = self;
-        let (ones, mut shared) = ([F::ONE; BLOCK], [F::ONE; BLOCK]);
-        let mut cursor = Cursor::default();
-        for start in (0..trainer.len()).step_by(BLOCK) {
-            let part = start..(start + BLOCK).min(trainer.len());
-            let (ones, shared) = (&ones[..part.len()], &mut shared[..part.len()]);
-            let (new, old, in_loss) = (&trainer[part.clone()], &sampler[part.clone()], &in_loss[part.clone()]);
-            let columns = Columns { new, old, target: ones, other: ones, weight: ones, factor: None, in_loss };
-            let out = &mut weight[part];
-            let block_sums = if by_sequence {
-                cursor.fill(span.lengths, &numbers, shared);
-                block(Alone(Given), Columns { target: shared, ..columns }, out)
-            } else {
-                block(Alone(ByToken(bounds)), columns, out)
-            };
-            match block_sums {
-                Some(block_sums) => sums = sums.merge(&block_sums),
-                None => return Err(first_offender(columns, NAMES, span.tokens.start + start)),
-            }
-        }
-        Ok(sums)
-    }
-
-    /// The weight of each sequence, and how many of their tokens it is out of range for.
-    fn sequences(&self) -> (Vec<F>, Sums<2>) {
-        let lengths = self.span.lengths;
-        let differences = pair_sums(Difference, self.trainer, self.sampler, self.in_loss, lengths);
-        let mut sums = Sums::new();
-        let weight = |(d, count): (f64, usize)| {
-            let (value, fits) = self.bounds.apply(F::narrow(d.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()));
-            sums.stats[1] += if fits { 0.0 } else { count as f64 };
-            value
-        };
-        (differences.into_iter().zip(counts(self.in_loss, lengths)).map(weight).collect(), sums)
-    }
-}
-
-const NAMES: Names = ["logp_trainer", "logp_sampler", "one", "one", "one"];
+const NAMES: Names = ["logp_trainer", "logp_sampler", "logp_trainer", "logp_trainer", "logp_trainer"];
 
 #[cfg(test)]
 mod tests {

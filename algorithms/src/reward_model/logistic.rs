@@ -10,16 +10,19 @@ use crate::loss::{Lane, LossError, Objective, Term, within};
 pub(crate) struct CrossEntropy;
 
 impl<F: Lane> Objective<F, 1> for CrossEntropy {
+    const COLUMNS: usize = 2;
+    // Where r or y is not finite, neither is the loss.
+    const WITNESS: bool = false;
+
     #[inline(always)]
     fn term<const FUSED: bool>(self, r: F, y: F, _: F) -> Term<F, 1> {
         let (zero, half) = (<F as Lane>::ZERO, F::narrow(0.5));
-        // σ(-|r|) and ln(1 + e^-|r|)
-        let (tail, small) = r.most(-r).log_sigmoid_parts::<FUSED>();
-        let probability = if r >= zero { F::ONE - small } else { small };
-        let loss = r.most(zero) - y * r + tail;
+        // ln(1 + e^-|r|) and σ(r)
+        let (tail, probability) = (-r).log_sigmoid_parts::<FUSED>();
+        let loss = (-y).times_plus::<FUSED>(r, r.most(zero)) + tail;
         let labelled = (y >= zero) & (y <= F::ONE);
         // A judge on the fence is right about nothing.
-        let right = (r != zero) & ((r > zero) == (y >= half));
+        let right = (if y >= half { r } else { -r }) > zero;
         Term {
             loss: if labelled { loss } else { F::narrow(f64::NAN) },
             grad: probability - y,

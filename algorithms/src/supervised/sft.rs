@@ -52,6 +52,8 @@ pub struct SftWeights<'a, F> {
 struct Likelihood;
 
 impl<F: Lane> Objective<F, 1> for Likelihood {
+    const COLUMNS: usize = 1;
+
     #[inline(always)]
     fn term<const FUSED: bool>(self, logp: F, _: F, _: F) -> Term<F, 1> {
         Term { loss: -logp, grad: -F::ONE, stats: [logp] }
@@ -96,14 +98,14 @@ pub fn weight_sum<F: Lane>(weight: &[F], in_loss: &[bool]) -> crate::Result<f64>
 /// Tokens summed by one thread at a time.
 const STRETCH: usize = 32 * BLOCK;
 
-/// A number, or NaN for a negative one.
+/// The sum of numbers, or NaN where one is negative.
 #[derive(Clone, Copy)]
 struct NotNegative;
 
-impl<F: Lane> Pairwise<F> for NotNegative {
+impl<F: Lane> Pairwise<F, 1> for NotNegative {
     #[inline(always)]
-    fn of<const FUSED: bool>(self, weight: F, _: F) -> F {
-        if weight >= <F as Lane>::ZERO { weight } else { F::narrow(f64::NAN) }
+    fn with(self, [sum]: [F; 1], weight: F, _: F) -> [F; 1] {
+        [sum + if weight >= <F as Lane>::ZERO { weight } else { F::narrow(f64::NAN) }]
     }
 }
 

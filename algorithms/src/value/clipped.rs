@@ -41,7 +41,7 @@ use serde::Deserialize;
 use tch::Tensor;
 
 use crate::loss::{
-    Aggregation, Alone, Lane, LossError, Objective, Pass, Spread, Term, Totals, counts, positive, within,
+    Aggregation, Alone, Lane, LossError, Objective, Pass, Spread, Term, Tokens, Totals, counts, positive, within,
 };
 
 /// f of the module documentation.
@@ -221,7 +221,7 @@ fn regress<F: Lane, C: Curve<F>>(
         spread: Spread::Aggregated(config.aggregation, batch.totals.unwrap_or(own), &counts),
         factor: None,
     };
-    let (loss, sums) = pass.run(value, Alone(objective), ())?;
+    let (loss, sums) = pass.run(value, Tokens(Alone(objective)))?;
     Ok(ValueLoss { loss, value: sums.loss, diagnostics: report(own.tokens, sums.stats) })
 }
 
