@@ -1,6 +1,6 @@
 //! `marft model` and `marft score`, with random models and a broken one.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -15,7 +15,7 @@ use crate::program::{Run, marft};
 const TINY: &str = "random:llama,seed=3";
 
 /// A run with `input` on its stdin.
-fn fed(command: &mut Command, input: &str) -> Run {
+pub(crate) fn fed(command: &mut Command, input: &str) -> Run {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(input.as_bytes()).unwrap();
     std::io::Seek::rewind(&mut file).unwrap();
@@ -82,6 +82,9 @@ fn list_and_show_answer_in_json() {
     let run = Run::of(&mut marft(["model", "show", "random:smollm2-135m", "--format", "json"]));
     let shown: Value = serde_json::from_str(run.stdout()).unwrap();
     assert_eq!((&shown["parameters"], &shown["architecture"]), (&134_515_008.into(), &"llama".into()), "{run}");
+    // the packed copies are those of 30 layers, and of the head, which is the embedding table
+    let bytes = |key: &str| shown[key].as_u64().unwrap();
+    assert_eq!(bytes("bytes_bf16_packed") - bytes("bytes_bf16"), (134_515_008 - 61 * 576) * 2, "{run}");
 }
 
 /// Scores of the tiny model, with the adapter in a folder or without.
@@ -130,6 +133,66 @@ fn an_adapter_that_does_not_fit_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let run = fed(marft(["score", "--model", TINY]).arg("--adapter").arg(folder.path()), "");
     assert!(run.code() == Some(1) && run.stderr().contains("adapter_config.json"), "{run}");
+}
+
+#[test]
+fn score_answers_a_line_before_the_next_one_comes() {
+    let mut scorer = marft(["score", "--model", TINY]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut input, mut output) = (scorer.stdin.take().unwrap(), BufReader::new(scorer.stdout.take().unwrap()));
+    let (told, scores) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for _ in 0..2 {
+            let mut line = String::new();
+            output.read_line(&mut line).unwrap();
+            told.send(line).unwrap();
+        }
+    });
+    for tokens in ["[5, 9]", "[5, 9, 250]"] {
+        writeln!(input, "{{\"tokens\": {tokens}}}").unwrap();
+        let line = scores.recv_timeout(std::time::Duration::from_mins(1)).expect("the line waits in a buffer");
+        let line: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(line["tokens"], serde_json::from_str::<Value>(tokens).unwrap());
+    }
+    drop(input);
+    assert!(scorer.wait().unwrap().success());
+}
+
+#[test]
+fn tokens_are_scored_without_a_tokenizer() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("agents/tests/fixtures/hf_folder");
+    let input = "{\"tokens\": [1, 2, 3]}\n{\"messages\": [{\"role\": \"user\", \"content\": \"hi\"}]}\n";
+    let run = fed(marft(["score", "--model"]).arg(&folder), input);
+    assert_eq!((run.code(), run.stdout().lines().count()), (Some(1), 1), "{run}");
+    assert!(run.stderr().contains("cannot score line 2") && run.stderr().contains("tokenizer.json"), "{run}");
+}
+
+#[test]
+fn a_conversation_may_outgrow_the_context_and_goes_on() {
+    let line = format!("{}\n", "word ".repeat(120));
+    let input = format!("{}{}hi\n", line.repeat(4), line.repeat(4).replace('\n', " ") + "\n");
+    let run = fed(&mut marft(["play", "--model", TINY, "--max-tokens", "8", "--temperature", "0"]), &input);
+    assert_eq!(run.code(), Some(0), "{run}");
+    assert!(run.stderr().contains("messages are forgotten"), "{run}");
+    assert!(run.stderr().contains("this message is too long for the 2048 tokens"), "{run}");
+    assert!(run.stderr().contains("was cut after 8 tokens; --max-tokens"), "{run}");
+}
+
+#[test]
+fn numbers_that_nothing_can_be_done_with_are_refused_at_once() {
+    for (command, words) in [
+        (vec!["play", "--model", TINY, "--max-tokens", "0"], "0 is not in 1.."),
+        (vec!["play", "--model", TINY, "--temperature", "-1"], "`temperature` is -1"),
+        (vec!["play", "--model", TINY, "--top-p", "1.5"], "`top_p` is 1.5"),
+        (vec!["bench", "generate", "--rows", "64,0"], "0 is not in 1.."),
+        (vec!["bench", "generate", "--new", "0"], "0 is not in 1.."),
+        (vec!["bench", "train", "--new", "0"], "0 is not in 1.."),
+        (vec!["bench", "train", "--policies", "0"], "0 is not in 1.."),
+        (vec!["bench", "step", "--repeats", "0"], "0 is not in 1.."),
+        (vec!["bench", "schedule", "--agents", "0"], "0 is not in 1.."),
+    ] {
+        let run = Run::of(marft([]).args(&command));
+        assert!(run.code() == Some(2) && run.stderr().contains(words), "{command:?}: {run}");
+    }
 }
 
 #[test]

@@ -4,12 +4,8 @@ use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use crate::home::{Home, RUN, contents};
 use crate::program::marft;
-
-#[path = "../engine/tests/fixtures/pair/home.rs"]
-mod home;
-
-use home::{Home, RUN, contents};
 
 /// Training in the folder, as one types it there.
 fn train(home: &Home, out: &str, more: &[&str]) -> std::process::Command {
@@ -113,10 +109,42 @@ fn a_dry_run_says_who_is_frozen_and_what_has_no_end() {
     }
 }
 
+#[test]
+fn memory_is_planned_before_anything_is_loaded() {
+    let home = Home::new();
+    let told = train(&home, "out", &["--set", "train.steps=1", "--set", "model.cache_mib=64"]).output().unwrap();
+    let text = String::from_utf8(told.stderr).unwrap();
+    assert!(told.status.success() && text.contains("memory: the run takes at most"), "{text}");
+    let lines = text.lines().filter(|line| line.contains("memory:") && line.contains("available"));
+    assert_eq!(lines.count(), usize::from(cfg!(target_os = "linux")), "{text}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_run_that_does_not_fit_is_refused_with_what_helps() {
+    let home = Home::new();
+    let large = ["--set", "model.cache_mib=1000000000"];
+    let mut eval = marft(["eval", "run.toml"]);
+    eval.args(large).current_dir(home.path(""));
+    for mut command in [train(&home, "out", &large), eval] {
+        let told = command.output().unwrap();
+        let text = String::from_utf8(told.stderr).unwrap();
+        assert_eq!(told.status.code(), Some(1), "{text}");
+        assert!(text.contains("of memory and the device has") && text.contains("hint: "), "{text}");
+        assert!(text.contains("`cache_mib`") && !text.contains("panicked"), "{text}");
+    }
+    assert!(!home.path("out").exists());
+}
+
 /// Sends what Ctrl-C sends.
 #[cfg(unix)]
 fn interrupt(process: &std::process::Child) {
-    let sent = std::process::Command::new("kill").args(["-INT", &process.id().to_string()]).status().unwrap();
+    send("-INT", process);
+}
+
+#[cfg(unix)]
+fn send(signal: &str, process: &std::process::Child) {
+    let sent = std::process::Command::new("kill").args([signal, &process.id().to_string()]).status().unwrap();
     assert!(sent.success());
 }
 
@@ -130,19 +158,21 @@ fn wait_for(there: impl Fn() -> bool) {
 
 #[test]
 #[cfg(unix)]
-fn an_interrupt_saves_and_exits_with_its_own_code() {
-    let home = Home::new();
-    let more = ["--set", "train.steps=100000", "--set", "checkpoint.every=100000", "--set", "eval.every=0"];
-    let run = train(&home, "out", &more).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    wait_for(|| std::fs::read_to_string(home.path("out/metrics.jsonl")).is_ok_and(|rows| rows.lines().count() > 2));
-    interrupt(&run);
-    let ended = run.wait_with_output().unwrap();
-    let text = String::from_utf8(ended.stdout).unwrap();
-    assert_eq!(ended.status.code(), Some(130), "{text}");
-    let rows = std::fs::read_to_string(home.path("out/metrics.jsonl")).unwrap();
-    let step = rows.lines().count() - 1;
-    assert!(text.contains(&format!("interrupted after step {step} of 100000")), "{text}");
-    assert!(home.path(&format!("out/checkpoints/{step}/first/adapter_model.safetensors")).is_file());
+fn signals_that_ask_to_end_save_and_exit_with_their_own_codes() {
+    for (signal, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
+        let home = Home::new();
+        let more = ["--set", "train.steps=100000", "--set", "checkpoint.every=100000", "--set", "eval.every=0"];
+        let run = train(&home, "out", &more).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        wait_for(|| std::fs::read_to_string(home.path("out/metrics.jsonl")).is_ok_and(|rows| rows.lines().count() > 2));
+        send(signal, &run);
+        let ended = run.wait_with_output().unwrap();
+        let text = String::from_utf8(ended.stdout).unwrap();
+        assert_eq!(ended.status.code(), Some(code), "{signal}: {text}");
+        let rows = std::fs::read_to_string(home.path("out/metrics.jsonl")).unwrap();
+        let step = rows.lines().count() - 1;
+        assert!(text.contains(&format!("interrupted after step {step} of 100000")), "{text}");
+        assert!(home.path(&format!("out/checkpoints/{step}/first/adapter_model.safetensors")).is_file());
+    }
 }
 
 #[test]

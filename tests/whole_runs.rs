@@ -7,7 +7,11 @@
 
 mod command_line;
 mod examples;
+mod export;
+#[path = "../engine/tests/fixtures/pair/home.rs"]
+mod home;
 mod models;
+mod people;
 mod program;
 mod run_files;
 mod team_files;

@@ -24,12 +24,15 @@
 //! | RAE | 2506.24119 | [`advantage::rae`] | SPIRAL, prime-rl |
 //! | Normalisation by scope | 2006.05990 | [`advantage::normalise`] | all (batch), AReaL (group), Dr. MAS (agent) |
 //! | Rescaling by pass rate, by entropy | KAT-Dev-72B-Exp | [`advantage::rescale`] | - |
-//! | Last agent, step discount, per step | 2504.16129 | [`credit`] | MARFT |
-//! | Team shared, own-team mix | 2011.09533 | [`credit`] | MARFT, PettingLLMs |
+//! | Last agent, step discount, per step | 2504.16129 | [`credit::last_agent`], [`credit::step_discount`], [`credit::per_step`] | MARFT |
+//! | Team shared, own-team mix | 2011.09533 | [`credit::team_shared`], [`credit::own_team_mix`] | MARFT, PettingLLMs |
 //! | Difference reward, leave one out | 1705.08926 | [`credit::difference`], [`credit::leave_one_out`] | - |
 //! | Roll-out value | 2312.08935, 2410.01679 | [`credit::rollout_value`] | VinePPO |
 //! | Concurrent, interval, sequential updates | 2504.16129, 2109.11251 | [`order::schedule`] | MARFT, HARL |
 //! | HAPPO's factor M | 2109.11251 | [`order::factor`] | HARL |
+//! | Critic warm-up | 2504.16129 | [`order::warm_up`] | MARFT, verl (by updates) |
+//! | Mini-batches that lose no row | Bottou 2012 | [`order::mini_batch`] | all (MARFT loses some) |
+//! | Chunks that add up to their batch | transformers 34198 | [`order::accumulation`] | verl, TRL |
 //! | PPO clip, clip-higher; action and token level | 1707.06347, 2503.14476 | [`loss::ppo_clip`](mod@loss::ppo_clip) | TRL, verl, OpenRLHF, AReaL, MARFT |
 //! | Dual clip, two-sided clip | 1912.09729 | [`loss::dual_clip`](mod@loss::dual_clip) | verl, TRL (`delta`) |
 //! | GRPO loss | 2402.03300 | [`loss::grpo`](mod@loss::grpo) | TRL, verl |

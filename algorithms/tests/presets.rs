@@ -2,12 +2,16 @@
 
 use marft_algorithms::advantage::group::Std;
 use marft_algorithms::advantage::grpo::ScaleOver;
-use marft_algorithms::preset::{AggregationName, Algorithm, Compat, Estimator, Level, LossKind, PRESETS, ValueError};
+use marft_algorithms::preset::{
+    AggregationName, Algorithm, Compat, Estimator, Level, LossKind, PRESETS, Rollouts, ValueError,
+};
 use marft_algorithms::trajectory::{Chain, Close, EpisodeRecord, TurnIds, TurnRecord};
 use serde_json::{Value, json};
 
 #[path = "presets/credit.rs"]
 mod credit;
+#[path = "presets/first_release.rs"]
+mod first_release;
 #[path = "presets/published.rs"]
 mod published;
 #[path = "presets/refusals.rs"]
@@ -98,7 +102,10 @@ fn the_first_release_keeps_its_defects() {
     assert_eq!(ours.chunk_weights(&[1, 1], &[3, 1]).unwrap(), [0.75, 0.25]);
     // An advantage of exactly 0 counts as missing: without the zero, [2, 4] have mean 3 and deviation 1.
     let chain = chain_of(&[(0, 0, 1.0), (1, 0, 1.0), (2, 0, 1.0)], Some(&[1.0, -1.0, -3.0]));
-    let got = v1.estimate(&chain, None, None).unwrap().advantage;
+    let raw = v1.estimate(&chain, None, None).unwrap().advantage;
+    assert_eq!(raw, [0.0, 2.0, 4.0], "it is done mini-batch by mini-batch");
+    assert_eq!(ours.in_mini_batch(raw.clone()), raw);
+    let got = v1.in_mini_batch(raw);
     for (got, want) in got.iter().zip([-3.0, -1.0, 1.0]) {
         assert!((got - want).abs() < 1e-6, "{got} instead of {want}");
     }
@@ -130,6 +137,87 @@ fn both_vocabularies() {
     assert_eq!((verl.ratio_min, verl.ratio_max), (0.0, 1.2));
     // Whole numbers may be written with a point.
     assert_eq!(resolve(json!({ "preset": "grpo", "group_size": 4.0 })).unwrap().group_size, 4);
+}
+
+#[test]
+fn a_table_of_verl_switches_dynamic_sampling_and_names_its_metric() {
+    let of = |table: Value| resolve(json!({ "preset": "grpo", "filter_groups": table }));
+    let on = of(json!({ "enable": true, "metric": "exact", "max_num_gen_batches": 3 })).unwrap();
+    assert_eq!((on.dynamic_sampling, on.sampling_metric.as_deref(), on.max_sampling_rounds), (true, Some("exact"), 3));
+    let total = of(json!({ "enable": true, "metric": "seq_reward" })).unwrap();
+    assert_eq!((total.dynamic_sampling, total.sampling_metric, total.max_sampling_rounds), (true, None, 10));
+    let off = of(json!({ "enable": false, "metric": "acc", "max_num_gen_batches": 3 })).unwrap();
+    assert_eq!((off.dynamic_sampling, off.sampling_metric), (false, None));
+    for (wrong, says) in [
+        (json!({ "enabled": true }), "enable, metric and max_num_gen_batches"),
+        (json!({ "enable": 1 }), "true or false"),
+        (json!({ "enable": true, "max_num_gen_batches": 0 }), "at least one round"),
+    ] {
+        let message = of(wrong).unwrap_err();
+        assert!(message.contains(says), "{message}");
+    }
+}
+
+#[test]
+fn settings_of_single_estimators_reach_them() {
+    let pair = |rewards: [f64; 2]| chain_of(&[(0, 0, rewards[0]), (1, 0, rewards[1])], None);
+    let of = |settings: Value, chain: &Chain<f64>| {
+        let algorithm = resolve(settings).unwrap();
+        algorithm.estimate(chain, None, algorithm.rae().unwrap().as_mut()).unwrap().advantage
+    };
+    let clipped = json!({ "preset": "rloo", "reward_clip_range": [-1, 1] });
+    assert_eq!(of(clipped, &pair([100.0, 0.0])), [1.0, -1.0]);
+    let rae = json!({ "preset": "rae", "rae_initial": 0.5, "rae_decay": 0.5 });
+    assert_eq!(of(rae, &pair([1.0, 1.0])), [0.5, 0.25]);
+    let rae = json!({ "preset": "rae", "rae_update_first": true, "rae_decay": 0.75 });
+    assert_eq!(of(rae, &pair([1.0, 1.0]))[0], 0.75);
+    let two_steps = |episode: u32, rewards: [f64; 2]| {
+        let turn = |step: u32| TurnRecord {
+            ids: TurnIds { episode, step, ..TurnIds::default() },
+            logp: vec![-0.5],
+            in_loss: vec![true],
+            reward: rewards[step as usize],
+        };
+        EpisodeRecord { turns: vec![turn(0), turn(1)], close: Close::End }
+    };
+    let chain = Chain::from_episodes([two_steps(0, [1.0, 10.0]), two_steps(1, [3.0, 20.0])]).unwrap();
+    let at_grpo = json!({ "preset": "at-grpo", "std": "none", "turn_returns": true, "gamma_step": 0.5 });
+    assert_eq!(of(at_grpo, &chain), [-3.5, -5.0, 3.5, 5.0]);
+}
+
+#[test]
+fn advantages_weigh_more_where_groups_are_half_solved_or_policies_hesitate() {
+    let chain = chain_of(&[(0, 0, 1.0), (1, 0, 0.0), (2, 1, 1.0), (3, 1, 1.0)], None);
+    let (reward, entropy) = ([1.0, 0.0, 1.0, 1.0], [0.5, 1.5, 1.0, 0.5]);
+    let rollouts = Rollouts { reward: &reward, entropy: &entropy };
+    let weighed = |settings: Value| {
+        let algorithm = resolve(settings).unwrap();
+        algorithm.rescaled(&chain, vec![1.0, -1.0, 1.0, -1.0], rollouts).unwrap()
+    };
+    assert_eq!(weighed(json!({ "preset": "grpo" })), [1.0, -1.0, 1.0, -1.0]);
+    assert_eq!(weighed(json!({ "preset": "grpo", "rescale": "pass-rate" })), [1.5, -1.5, 0.5, -0.5]);
+    let none_passes = json!({ "preset": "grpo", "rescale": "pass-rate", "pass_at": 2.0, "rescale_low": 0.0 });
+    assert_eq!(weighed(none_passes), [0.0, -0.0, 0.0, -0.0]);
+    assert_eq!(weighed(json!({ "preset": "grpo", "rescale": "entropy" })), [0.5, -1.5, 1.0, -0.5]);
+    let algorithm = resolve(json!({ "preset": "grpo", "rescale": "entropy" })).unwrap();
+    assert!(algorithm.rescaled(&chain, vec![0.0; 4], Rollouts::default()).is_err());
+}
+
+#[test]
+fn a_given_order_is_kept_and_completed() {
+    let algorithm = resolve(json!({ "schedule": "sequential", "order": ["c", "a"] })).unwrap();
+    let learners = |labels: &[&str]| algorithm.schedule(0, labels).learners(0, 0, labels.len() as u32).unwrap();
+    assert_eq!(learners(&["a", "b", "c"]), [2, 0, 1]);
+    assert_eq!(learners(&["a", "b"]), [0, 1]);
+    assert_eq!(Algorithm { order: vec![], ..algorithm }.schedule(0, &["a", "b"]).learners(0, 0, 2).unwrap(), [0, 1]);
+}
+
+#[test]
+fn a_presets_buffer_keeps_its_share_of_another_limit() {
+    let dapo = resolve(json!({ "preset": "dapo", "max_response_length": 100 })).unwrap();
+    assert_eq!((dapo.max_completion_length, dapo.overlong_buffer), (100, Some(20)));
+    let typed = resolve(json!({ "preset": "dapo", "max_response_length": 100, "overlong_buffer_len": 64 })).unwrap();
+    assert_eq!(typed.overlong_buffer, Some(64));
 }
 
 #[test]
@@ -166,7 +254,7 @@ fn a_key_without_effect_is_refused() {
 #[test]
 fn contradictions_are_refused_with_a_way_out() {
     refused(json!({ "preset": "grpo", "group_size": 1 }), &["group_size is 1", "at least 2"]);
-    refused(json!({ "credit": "team-shared" }), &["once per turn", "last-agent"]);
+    refused(json!({ "credit": "team-shared" }), &["once per agent", "last-agent"]);
     assert!(resolve(json!({ "credit": "team-shared", "chain": "agent" })).is_ok());
     refused(json!({ "kl_loss_coef": 0.1, "kl_reward_coef": 0.1 }), &["keep one"]);
     refused(json!({ "preset": "grpo", "warmup_steps": 10 }), &["no", "warm_up_steps"]);

@@ -98,7 +98,7 @@ impl Args {
         // the untrained team spoke at the temperature of the run
         let comparable = self.temperature.is_none_or(|own| Some(own) == eval.temperature);
         eval.temperature = self.temperature.or(eval.temperature);
-        let mut trainer = Trainer::new(loaded, Registry::default()).map_err(tell)?;
+        let mut trainer = Trainer::to_evaluate(loaded, Registry::default()).map_err(tell)?;
         if let Some(folder) = folder {
             restore(&mut trainer, &folder, self.step).map_err(tell)?;
         }
@@ -147,7 +147,7 @@ fn restore(trainer: &mut Trainer, folder: &Folder, step: Option<u64>) -> Result<
     if step == Some(0) {
         return Ok(());
     }
-    let checkpoints = Checkpoints::look_at(folder.checkpoints());
+    let checkpoints = Checkpoints::look_at(folder.checkpoints()).needing(trainer.checkpoint_files());
     let of = match step {
         Some(step) => checkpoints.of(step)?,
         None => whole(checkpoints.latest()?).map(|found| found.folder),

@@ -17,6 +17,7 @@ mod catalog;
 mod check;
 mod env;
 mod eval;
+mod export;
 mod graph;
 mod log;
 mod model;
@@ -26,6 +27,7 @@ mod progress;
 mod replay;
 mod report;
 mod score;
+mod signals;
 mod story;
 mod team_file;
 mod train;
@@ -56,6 +58,7 @@ enum Command {
     Check(check::Args),
     Env(env::Args),
     Eval(eval::Args),
+    Export(export::Args),
     Graph(graph::Args),
     Model(model::Args),
     Play(play::Args),
@@ -73,6 +76,7 @@ impl Command {
             Self::Check(args) => args.run(output),
             Self::Env(args) => args.run(output),
             Self::Eval(args) => args.run(output),
+            Self::Export(args) => args.run(output),
             Self::Graph(args) => args.run(output),
             Self::Model(args) => args.run(output),
             Self::Play(args) => args.run(output),
@@ -91,8 +95,8 @@ enum Exit {
     Success,
     /// It did, and what it looked at has problems, which it has already told.
     Problems,
-    /// It was asked to stop, and did.
-    Interrupted,
+    /// It was asked to stop by a signal of this number, and did.
+    Interrupted(u8),
 }
 
 /// Reads the command line, runs the command and turns the way it came out into an exit code.
@@ -108,7 +112,8 @@ pub(crate) fn main() -> ExitCode {
     match result {
         Ok(Exit::Success) => ExitCode::SUCCESS,
         Ok(Exit::Problems) => ExitCode::from(1),
-        Ok(Exit::Interrupted) => ExitCode::from(130),
+        // as a shell says it of a program that the signal killed
+        Ok(Exit::Interrupted(signal)) => ExitCode::from(128 + signal),
         // `marft … | head` has read all it wanted.
         Err(_) if output.reader_left() => ExitCode::SUCCESS,
         Err(report) => {

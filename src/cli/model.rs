@@ -1,5 +1,6 @@
 //! `marft model`: fetch models, list those at hand, look at one.
 
+use marft::agents::model::Placement;
 use marft::agents::pretrained::{CATALOGUE, Entry, Hub, HubError, Location, PretrainedError, Store};
 use marft::agents::text::Text;
 use miette::{Diagnostic, IntoDiagnostic as _};
@@ -130,7 +131,7 @@ fn show(name: &str, format: Format, output: &mut Output) -> miette::Result<()> {
     let location = find(name)?;
     let config = location.weights().map_err(|error| cannot_open(name, error.into()))?.config;
     let text: Text = location.text().map_err(|error| cannot_open(name, error))?;
-    let parameters = config.parameters();
+    let (parameters, narrow) = (config.parameters(), Placement::FAST.kind);
     let facts = json!({
         "architecture": config.architecture.name(),
         "parameters": parameters,
@@ -143,7 +144,8 @@ fn show(name: &str, format: Format, output: &mut Output) -> miette::Result<()> {
         "vocabulary": config.vocab,
         "context": config.context,
         "tied_head": config.tied,
-        "bytes_bf16": parameters * 2,
+        "bytes_bf16": config.weight_bytes(narrow),
+        "bytes_bf16_packed": config.weight_bytes(narrow) + config.packed_bytes(narrow),
         "kv_bytes_per_token_bf16": 4 * config.layers * config.kv_heads * config.head_dim,
         "chat_template": text.has_template(),
         "begin": text.specials().bos,

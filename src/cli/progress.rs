@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use marft::engine::trainer::{Evaluation, Event, Measures, Observer, StepReport};
+use marft::engine::trainer::{Evaluation, Event, Measures, Observer, Sampling, StepReport};
 
 /// Shows a run.
 #[derive(Debug)]
@@ -88,6 +88,14 @@ impl Observer for Progress {
             Event::Unscored { step, fault } => {
                 self.line(&format!(
                     "warning: held out after step {step}: every episode broke; the first fault: {fault}"
+                ));
+            }
+            Event::Starved { step, sampling } => {
+                let Sampling { kept, wanted, rounds, .. } = sampling;
+                self.line(&format!(
+                    "warning: step {step}: dynamic sampling gave up after {rounds} rounds: {kept} of {wanted} groups \
+                     disagree, and nothing is learnt from the others; hint: choose tasks that are solved sometimes, or raise \
+                     max_sampling_rounds"
                 ));
             }
             Event::Warned { step, warning } => self.line(&format!("warning: step {step}: {}", warning.message())),

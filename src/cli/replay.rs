@@ -16,7 +16,7 @@ use super::{Exit, Output};
 /// Run an episode of a run again and compare it, token by token, with what was recorded
 ///
 /// Goes on from the newest checkpoint before the episode's step, repeats the steps in between, and rolls the episode out
-/// alone. Nothing is written. Exit code 1 says that it differs.
+/// alone. What a person said in the run is taken from its record. Nothing is written. Exit code 1 says that it differs.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The folder of the run
@@ -41,7 +41,8 @@ impl Args {
             say("warning: the run is not deterministic: rounding may differ, and with it tokens");
         }
         let mut trainer = Trainer::new(loaded, Registry::default()).map_err(tell)?;
-        let checkpoints = Checkpoints::look_at(folder.checkpoints());
+        trainer.recall(&folder).map_err(tell)?;
+        let checkpoints = Checkpoints::look_at(folder.checkpoints()).needing(trainer.checkpoint_files());
         let before = match checkpoints.before(id.step) {
             // steps that nothing whole is left of are done again from the first on
             Err(CheckpointError::AllDamaged { rejected, .. }) => {

@@ -1,10 +1,13 @@
 //! `marft score`: the log-probability of every token of given sequences.
 
+use std::cell::OnceCell;
 use std::io::{BufRead as _, Write as _};
+use std::ops::Range;
 use std::path::PathBuf;
 
 use marft::agents::lora::{LoraAdapter, LoraError, Run, SegmentAdapters, load_adapter};
-use marft::agents::model::{Decoder, ModelError, Placement, RowAdapters};
+use marft::agents::model::{AdaptersOf, Decoder, ModelError, Placement, RowAdapters};
+use marft::agents::pretrained::{Location, PretrainedError};
 use marft::agents::text::{Conversation, Text, TextError};
 use miette::{IntoDiagnostic as _, WrapErr as _};
 use serde::Deserialize;
@@ -65,6 +68,8 @@ enum LineError {
     Vocabulary { id: u32, vocabulary: usize },
     #[error("{tokens} tokens exceed the model's context of {context}")]
     Context { tokens: usize, context: usize },
+    #[error("`messages` need the model's tokenizer and chat template")]
+    Open(#[from] PretrainedError),
     #[error(transparent)]
     Text(#[from] TextError),
     #[error(transparent)]
@@ -73,7 +78,9 @@ enum LineError {
 
 struct Scorer {
     decoder: Decoder,
-    text: Text,
+    location: Location,
+    /// Opened for the first line that needs it.
+    text: OnceCell<Text>,
     adapter: Option<LoraAdapter>,
 }
 
@@ -85,7 +92,6 @@ impl Args {
             Dtype::Bf16 => Placement::FAST,
         };
         let location = find(&model)?;
-        let text = location.text().map_err(|error| cannot_open(&model, error))?;
         let decoder = location.decoder(placement).map_err(|error| cannot_open(&model, error.into()))?;
         let load = |folder: PathBuf| -> Result<LoraAdapter, LoraError> {
             let mut adapter = load_adapter(&folder, decoder.config(), placement)?;
@@ -93,7 +99,7 @@ impl Args {
             Ok(adapter)
         };
         let adapter = adapter.map(load).transpose().into_diagnostic().wrap_err("cannot load the adapter")?;
-        let scorer = Scorer { decoder, text, adapter };
+        let scorer = Scorer { decoder, location, text: OnceCell::new(), adapter };
         for (number, line) in (1..).zip(std::io::stdin().lock().lines()) {
             let line = line.into_diagnostic().wrap_err("cannot read stdin")?;
             if line.trim().is_empty() {
@@ -102,6 +108,8 @@ impl Args {
             let scored =
                 scorer.line(&line).into_diagnostic().wrap_err_with(|| format!("cannot score line {number}"))?;
             writeln!(output, "{scored}").into_diagnostic().wrap_err("could not write to stdout")?;
+            // whoever writes a line may wait for its scores before the next
+            output.finish()?;
         }
         Ok(Exit::Success)
     }
@@ -115,7 +123,7 @@ impl Scorer {
                 let tools = tools.as_deref();
                 let conversation =
                     Conversation { messages: &messages, tools, generation_prompt: true, ..Conversation::default() };
-                self.text.encode_conversation(conversation)?
+                self.text()?.encode_conversation(conversation)?
             }
             _ => return Err(LineError::Shape),
         };
@@ -126,9 +134,20 @@ impl Scorer {
         if tokens.len() > config.context {
             return Err(LineError::Context { tokens: tokens.len(), context: config.context });
         }
-        let run = |adapter| SegmentAdapters::new(vec![Run { rows: 0..tokens.len(), adapter: Some(adapter) }], false);
-        let adapters = self.adapter.as_ref().map(run);
-        let logprobs = self.decoder.score(&tokens, adapters.as_ref().map(|adapters| adapters as &dyn RowAdapters))?;
+        let of = |rows: Range<usize>| {
+            let run = Run { rows: 0..rows.len(), adapter: self.adapter.as_ref() };
+            Box::new(SegmentAdapters::new(vec![run], false)) as Box<dyn RowAdapters + '_>
+        };
+        let adapters: Option<&AdaptersOf<'_>> = if self.adapter.is_some() { Some(&of) } else { None };
+        let logprobs = self.decoder.score(&tokens, adapters)?;
         Ok(json!({"tokens": tokens, "logprobs": logprobs}))
+    }
+
+    fn text(&self) -> Result<&Text, PretrainedError> {
+        if let Some(text) = self.text.get() {
+            return Ok(text);
+        }
+        let text = self.location.text()?;
+        Ok(self.text.get_or_init(|| text))
     }
 }

@@ -2,20 +2,24 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use marft::engine::metrics::sparkline;
-use marft::engine::settings::Registry;
 use marft::engine::settings::file::{Loaded, load};
+use marft::engine::settings::{Registry, Sharing};
 use marft::engine::trainer::{DryRun, End, Folder, Run, StagePlan, Stop, Trainer, TrainerError};
 use miette::{IntoDiagnostic as _, WrapErr as _};
 
 use super::progress::Progress;
+use super::signals::{INTERRUPT, that_end, watch};
 use super::{Exit, Output};
 
 /// Train a team as a run file says
 ///
-/// Adapters land in DIR/checkpoints/STEP/POLICY in PEFT format, numbers in DIR/metrics.jsonl. Ctrl-C finishes the step,
-/// saves and exits with 130; `--resume` goes on from the newest whole checkpoint, with the same numbers.
+/// Adapters land in DIR/checkpoints/STEP/POLICY in PEFT format, numbers in DIR/metrics.jsonl; `marft export` makes a model
+/// folder of what was trained. Ctrl-C, SIGTERM and SIGHUP finish the step, save and exit with 130, 143 and 129;
+/// `--resume` goes on from the newest whole checkpoint, with the same numbers.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The run file
@@ -85,7 +89,7 @@ impl Args {
             _ => {}
         }
         let stop = Stop::default();
-        watch_interrupts(&stop)?;
+        let asked = watch_interrupts(&stop)?;
         let trainer = Trainer::new(loaded, Registry::default()).map_err(tell)?;
         let mut run = Run::open(trainer, &folder, self.resume).map_err(tell)?;
         let mut progress = Progress::new();
@@ -93,22 +97,29 @@ impl Args {
         progress.finish();
         let end = end.map_err(tell)?;
         output.text(&summary(end, &folder, run.trainer(), &progress.scores))?;
-        Ok(if end == End::Interrupted { Exit::Interrupted } else { Exit::Success })
+        Ok(if end == End::Interrupted { Exit::Interrupted(asked.load(Ordering::Acquire)) } else { Exit::Success })
     }
 }
 
-/// The first Ctrl-C asks the run to stop after its step; the second ends the process.
-pub(super) fn watch_interrupts(stop: &Stop) -> miette::Result<()> {
+/// The first signal that asks to end asks the run to stop after its step, and is given; Ctrl-C then ends the process.
+pub(super) fn watch_interrupts(stop: &Stop) -> miette::Result<Arc<AtomicU8>> {
     let stop = stop.clone();
-    ctrlc::set_handler(move || {
-        if stop.requested() {
+    let first = Arc::new(AtomicU8::new(0));
+    let asked = Arc::clone(&first);
+    watch(&that_end(), move |signal| {
+        if !stop.requested() {
+            asked.store(signal.try_into().unwrap_or_default(), Ordering::Release);
+            stop.request();
+            let again = if signal == INTERRUPT { " again" } else { "" };
+            say(&format!("stopping after this step; Ctrl-C{again} to stop at once, without saving"));
+        } else if signal == INTERRUPT {
+            // schedulers repeat theirs, and mean it to be saved
             leave();
         }
-        stop.request();
-        say("stopping after this step; Ctrl-C again to stop at once, without saving");
     })
     .into_diagnostic()
-    .wrap_err("cannot watch for Ctrl-C")
+    .wrap_err("cannot watch for signals")?;
+    Ok(first)
 }
 
 /// Ends the process at once. What runs at an ordinary exit would crash beside the threads of libtorch, which are at work: so
@@ -144,7 +155,17 @@ fn summary(end: End, folder: &Path, trainer: &Trainer, scores: &[(u64, f64)]) ->
         text += &format!("held out: {:.3} → {:.3}  {}\n", first.1, last.1, sparkline(&values, 40));
     }
     if state.step > 0 {
-        text += &format!("adapters: {}\n", folder.join("checkpoints").join(state.step.to_string()).display());
+        let saved = folder.join("checkpoints").join(state.step.to_string());
+        text += &match trainer.settings().model.weights {
+            // a checkpoint of these is for going on only
+            Sharing::Full => format!(
+                "the trained base: {}; to make a model of it: marft export {} --out {}\n",
+                saved.display(),
+                folder.display(),
+                folder.join("model").display()
+            ),
+            Sharing::Team | Sharing::Shared | Sharing::PerAgent => format!("adapters: {}\n", saved.display()),
+        };
     }
     text
 }

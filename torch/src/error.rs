@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_char, c_int};
 
-use tch::Tensor;
+use tch::{TchError, Tensor};
 use torch_sys::C_tensor;
 
 /// A call into libtorch that failed.
@@ -13,6 +13,14 @@ pub struct Error {
     pub operation: &'static str,
     /// The first line of libtorch's message.
     pub message: String,
+}
+
+impl Error {
+    /// What tch says of an operation that it refused: the first line, for the rest is a C++ back trace.
+    pub(crate) fn tch(operation: &'static str, error: &TchError) -> Self {
+        let text = error.to_string();
+        Self { operation, message: text.lines().next().unwrap_or_default().to_owned() }
+    }
 }
 
 /// Result of an operation of this crate.

@@ -8,7 +8,7 @@ use std::ffi::c_int;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::error::{Handle, Result, handle, take};
+use crate::error::{Error, Handle, Result, handle, take};
 
 unsafe extern "C" {
     safe fn marft_paged_block() -> i64;
@@ -53,10 +53,15 @@ pub struct PagedCache {
 impl PagedCache {
     /// Room for `blocks` blocks of `kv_heads` heads of `dim` features in `kind` (f32 or bf16). Pages of memory are taken only
     /// as blocks are written.
-    pub fn new(blocks: usize, kv_heads: usize, dim: usize, kind: Kind) -> Self {
+    ///
+    /// # Errors
+    /// The system has no such stretch of addresses to give.
+    pub fn new(blocks: usize, kv_heads: usize, dim: usize, kind: Kind) -> Result<Self> {
         let size = [blocks as i64, kv_heads as i64, (block_size() * dim.next_multiple_of(16)) as i64];
-        let [keys, values] = [(); 2].map(|()| Tensor::empty(size, (kind, Device::Cpu)));
-        Self { keys, values }
+        let room = || {
+            Tensor::f_empty(size, (kind, Device::Cpu)).map_err(|error| Error::tch("room for keys and values", &error))
+        };
+        Ok(Self { keys: room()?, values: room()? })
     }
 
     /// Bytes of one block in one layer, keys and values together.
@@ -150,7 +155,7 @@ mod tests {
                     let [q, k, v] = [&q, &k, &v].map(|t| t.to_kind(kind));
                     let [q32, k32, v32] = [&q, &k, &v].map(|t| t.to_kind(Kind::Float));
                     let want = naive(&q32, &k32, &v32, window, 0.2);
-                    let mut cache = PagedCache::new(19, kv_heads as usize, dim as usize, kind);
+                    let mut cache = PagedCache::new(19, kv_heads as usize, dim as usize, kind).unwrap();
                     let at: Vec<_> = (0..n).map(|p| (0, p)).collect();
                     let got = cache.attend(&q, &k, &v, &rows(&[&table], &at), window, 0.2).unwrap();
                     let error = (got.to_kind(Kind::Float) - want).abs().max().double_value(&[]);
@@ -167,11 +172,11 @@ mod tests {
             let [q, k, v] = [random([n, heads, dim], 1), random([n, kv_heads, dim], 2), random([n, kv_heads, dim], 3)]
                 .map(|t| t.to_kind(kind));
             let table: Vec<i32> = (0..10).collect();
-            let mut cache = PagedCache::new(20, 3, 64, kind);
+            let mut cache = PagedCache::new(20, 3, 64, kind).unwrap();
             let at: Vec<_> = (0..n).map(|p| (0, p)).collect();
             let whole = cache.attend(&q, &k, &v, &rows(&[&table], &at), None, 0.125).unwrap();
             // The same sequence beside itself in other blocks, in chunks of other lengths and, at last, row by row.
-            let mut cache = PagedCache::new(20, 3, 64, kind);
+            let mut cache = PagedCache::new(20, 3, 64, kind).unwrap();
             let other: Vec<i32> = (10..20).collect();
             let (mut parts, mut done) = (Vec::new(), 0);
             for chunk in [1, 63, 3, 70, 5, 1, 1, 1, 5] {
@@ -188,8 +193,15 @@ mod tests {
     }
 
     #[test]
+    fn room_that_nobody_has_is_an_error_of_one_line() {
+        let error = PagedCache::new(1 << 31, 64, 1024, Kind::Float).unwrap_err();
+        assert_eq!(error.operation, "room for keys and values");
+        assert!(!error.message.is_empty() && !error.message.contains('\n'), "{error}");
+    }
+
+    #[test]
     fn rows_outside_their_table_or_cache_are_refused() {
-        let mut cache = PagedCache::new(2, 1, 16, Kind::Float);
+        let mut cache = PagedCache::new(2, 1, 16, Kind::Float).unwrap();
         let x = random([1, 1, 16], 1);
         for (table, position) in [([0, 1], 32), ([0, 2], 20), ([-1, 0], 0), ([0, 1], -1)] {
             assert!(cache.attend(&x, &x, &x, &rows(&[&table], &[(0, position)]), None, 1.0).is_err());

@@ -19,6 +19,17 @@ pub struct CriticHead {
     pub head: usize,
 }
 
+/// What a fresh head says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeadStart {
+    /// 0 everywhere: its last layer is 0.
+    #[default]
+    Zero,
+    /// What random layers say, all of them drawn as torch draws those of a linear layer.
+    Random,
+}
+
 /// The settings of a critic.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -27,6 +38,8 @@ pub struct CriticConfig {
     pub hidden: Vec<usize>,
     /// Number of heads.
     pub heads: usize,
+    /// What a fresh head says.
+    pub start: HeadStart,
     /// The adapter that shapes the features; without one they are those of the frozen base.
     pub lora: Option<LoraConfig>,
     /// How it is trained.
@@ -37,7 +50,7 @@ impl Default for CriticConfig {
     /// One head of hidden widths 1024 and 512 on the frozen base, at learning rate 1e-5: the critic of MARFT's published code.
     fn default() -> Self {
         let optimizer = OptimizerConfig { lr: 1e-5, ..OptimizerConfig::default() };
-        Self { hidden: vec![1024, 512], heads: 1, lora: None, optimizer }
+        Self { hidden: vec![1024, 512], heads: 1, start: HeadStart::Zero, lora: None, optimizer }
     }
 }
 

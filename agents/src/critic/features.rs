@@ -9,6 +9,9 @@ use std::collections::VecDeque;
 use sha2::{Digest, Sha256};
 use tch::Tensor;
 
+/// Bytes that features of one device may take where nothing else is asked for.
+pub const FEATURE_BYTES: u64 = 256 << 20;
+
 /// What makes two requests for features the same for a frozen base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FeatureKey([u8; 32]);

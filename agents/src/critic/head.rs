@@ -2,6 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 
+use super::HeadStart;
 use crate::model::random::RandomSource;
 use crate::model::{ModelConfig, TensorSource};
 use crate::train::TrainError;
@@ -14,9 +15,16 @@ pub struct ValueHead {
 }
 
 impl ValueHead {
-    /// Layers from the model's hidden width over `hidden` to one value; a pure function of `seed`. The last layer starts at
-    /// zero, so that a fresh critic says 0 everywhere instead of noise.
-    pub fn new(model: &ModelConfig, hidden: &[usize], device: Device, seed: u64) -> Result<Self, TrainError> {
+    /// Layers from the model's hidden width over `hidden` to one value; a pure function of `seed`. With [`HeadStart::Zero`] the
+    /// last layer starts at zero, so that a fresh critic says 0 everywhere instead of noise; with [`HeadStart::Random`] every
+    /// layer is uniform within ±1/√(its inputs), as torch makes linear layers.
+    pub fn new(
+        model: &ModelConfig,
+        hidden: &[usize],
+        start: HeadStart,
+        device: Device,
+        seed: u64,
+    ) -> Result<Self, TrainError> {
         let source = RandomSource::new(model, seed);
         let mut widths = vec![model.hidden as i64];
         widths.extend(hidden.iter().map(|&width| width as i64));
@@ -24,7 +32,15 @@ impl ValueHead {
         for (index, pair) in widths.windows(2).enumerate() {
             layers.push(source.tensor(&format!("critic.{index}.weight"), &[pair[1], pair[0]])?);
         }
-        layers.push(Tensor::zeros([1, widths[widths.len() - 1]], (Kind::Float, Device::Cpu)));
+        let last = [1, widths[widths.len() - 1]];
+        match start {
+            HeadStart::Zero => layers.push(Tensor::zeros(last, (Kind::Float, Device::Cpu))),
+            HeadStart::Random => {
+                layers.push(source.tensor("critic.last.weight", &last)?);
+                // the source's deviation is 1/√(inputs)
+                layers = layers.into_iter().map(|layer| layer / 3_f64.sqrt()).collect();
+            }
+        }
         let leaf = |tensor: Tensor| tensor.to_device(device).to_kind(Kind::Float).set_requires_grad(true);
         Ok(Self { layers: layers.into_iter().map(leaf).collect() })
     }
@@ -51,7 +67,7 @@ mod tests {
     #[test]
     fn a_head_is_a_bias_free_perceptron() {
         let model = shapes::named("llama").unwrap();
-        let head = ValueHead::new(&model, &[8, 4], Device::Cpu, 3).unwrap();
+        let head = ValueHead::new(&model, &[8, 4], HeadStart::Zero, Device::Cpu, 3).unwrap();
         let shapes: Vec<_> = head.parameters().iter().map(Tensor::size).collect();
         assert_eq!(shapes, [[8, 64], [4, 8], [1, 4]]);
         let rows = Tensor::randn([5, 64], (Kind::Float, Device::Cpu));
@@ -62,6 +78,20 @@ mod tests {
     #[test]
     fn no_hidden_layer_is_one_linear_layer() {
         let model = shapes::named("llama").unwrap();
-        assert_eq!(ValueHead::new(&model, &[], Device::Cpu, 3).unwrap().parameters().len(), 1);
+        assert_eq!(ValueHead::new(&model, &[], HeadStart::Zero, Device::Cpu, 3).unwrap().parameters().len(), 1);
+    }
+
+    #[test]
+    fn a_random_head_is_drawn_as_torch_draws_linear_layers() {
+        let model = shapes::named("llama").unwrap();
+        let head = ValueHead::new(&model, &[64, 16], HeadStart::Random, Device::Cpu, 3).unwrap();
+        for layer in head.parameters() {
+            let bound = 1.0 / (layer.size()[1] as f64).sqrt();
+            let widest = layer.abs().max().double_value(&[]);
+            assert!(widest <= bound * 1.000_001 && widest > 0.7 * bound, "{widest} of {bound}");
+        }
+        let rows = Tensor::randn([5, 64], (Kind::Float, Device::Cpu));
+        let values = Vec::<f32>::try_from(head.values(&rows)).unwrap();
+        assert!(values[0] != values[1] && values[0] != 0.0, "{values:?}");
     }
 }

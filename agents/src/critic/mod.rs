@@ -8,8 +8,8 @@ mod config;
 mod features;
 mod head;
 
-pub use config::{CriticConfig, CriticHead, CriticId};
-pub use features::{FeatureCache, FeatureKey};
+pub use config::{CriticConfig, CriticHead, CriticId, HeadStart};
+pub use features::{FEATURE_BYTES, FeatureCache, FeatureKey};
 pub use head::ValueHead;
 
 use tch::Tensor;
@@ -41,7 +41,10 @@ impl Critic {
             None => None,
         };
         let heads: Vec<_> = (0..config.heads)
-            .map(|head| ValueHead::new(model, &config.hidden, placement.device, seed ^ (head as u64) << 32))
+            .map(|head| {
+                let seed = seed ^ (head as u64) << 32;
+                ValueHead::new(model, &config.hidden, config.start, placement.device, seed)
+            })
             .collect::<Result<_, _>>()?;
         let mut parameters: Vec<Tensor> = adapter.as_ref().map(LoraAdapter::parameters).unwrap_or_default();
         parameters.extend(heads.iter().flat_map(ValueHead::parameters));

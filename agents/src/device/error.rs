@@ -6,6 +6,9 @@ pub enum DeviceError {
     /// The command panicked; what it had changed by then stays changed.
     #[error("a command on the device thread panicked: {0}")]
     Panicked(String),
+    /// Setting the device up panicked.
+    #[error("the device could not be set up: {0}")]
+    SetUp(String),
     /// The thread has ended.
     #[error("the device thread has shut down")]
     Shutdown,

@@ -43,7 +43,7 @@ fn start(capacity: usize) -> DeviceThread<Base> {
         let source = random::RandomSource::new(&config, seed);
         let decoder = Decoder::load(&config, &source, Placement::EXACT).unwrap();
         let options = GeneratorOptions { cache_bytes: 16 << 20, ..GeneratorOptions::default() };
-        let generator = Generator::new(&decoder, Arc::new(Silent), options);
+        let generator = Generator::new(&decoder, Arc::new(Silent), options).unwrap();
         Ok(Device { decoder, policies: Base { version: 0 }, generator })
     })
     .unwrap()
@@ -174,4 +174,40 @@ fn shutting_down_ends_what_runs() {
 fn a_device_that_cannot_be_built_says_why() {
     let build = || -> Result<Device<Base>, DeviceError> { Err(DeviceError::Spawn("no weights".to_owned())) };
     assert_eq!(DeviceThread::spawn("test", 1, build).unwrap_err(), DeviceError::Spawn("no weights".to_owned()));
+    let panics = || -> Result<Device<Base>, DeviceError> { panic!("no memory\nand a back trace") };
+    let error = DeviceThread::spawn("test", 1, panics).unwrap_err();
+    assert_eq!(error.to_string(), "the device could not be set up: no memory");
+}
+
+/// Ticks of a hundredth of a second that this thread has spent computing.
+#[cfg(target_os = "linux")]
+fn ticks() -> u64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_device_that_nobody_listens_to_sleeps() {
+    let device = start(200);
+    let handle = device.handle();
+    let (replies, events) = bounded(1);
+    let asked = |seed| GenerateRequest { stream: true, ..request(seed, 200) };
+    let tickets: Vec<_> = (0..64).map(|seed| handle.submit(asked(seed), &replies).unwrap()).collect();
+    let generated = || handle.call(Alone::No, |device| device.generator.stats().generated).unwrap();
+    let mut before = 0;
+    // it stops somewhere behind the events that may wait, in the middle of its work
+    while before < 4096 || before != generated() {
+        before = generated();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(before < 64 * 200, "it did not stop");
+    let spent = || handle.call(Alone::No, |_| ticks()).unwrap();
+    let start = spent();
+    std::thread::sleep(Duration::from_millis(500));
+    let spent = spent() - start;
+    assert!(spent < 30, "{spent} of 50 ticks");
+    tickets.iter().for_each(Ticket::cancel);
+    drop(events);
 }

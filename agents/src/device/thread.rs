@@ -1,6 +1,7 @@
 //! The thread itself: takes commands, steps the batch, sends events.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -12,7 +13,7 @@ use super::Device;
 use super::command::{Alone, Command, Job, Submission};
 use super::error::DeviceError;
 use super::handle::DeviceHandle;
-use crate::generate::{GenerateError, GenerateEvent, Policies, RequestId};
+use crate::generate::{GenerateError, GenerateEvent, Policies, RequestId, panic_message};
 
 /// Events that may wait for a full reply channel before generation pauses.
 const MAX_UNSENT: usize = 4096;
@@ -29,7 +30,7 @@ pub struct DeviceThread<P: 'static> {
 
 impl<P: Policies + 'static> DeviceThread<P> {
     /// Starts the thread `name` with a queue of `capacity` commands. `build` runs on it, so every tensor is made where it lives;
-    /// its error comes back from here.
+    /// its error comes back from here, and so does the message of its panic.
     pub fn spawn<E: From<DeviceError> + Send + 'static>(
         name: &str,
         capacity: usize,
@@ -37,20 +38,21 @@ impl<P: Policies + 'static> DeviceThread<P> {
     ) -> Result<Self, E> {
         let (commands, queue) = bounded(capacity);
         let (report, ready) = bounded(1);
-        let body = move || match build() {
-            Ok(device) => {
+        let body = move || match catch_unwind(AssertUnwindSafe(build)) {
+            Ok(Ok(device)) => {
                 if report.send(Ok(())).is_ok() {
                     Loop::new(device, queue).run();
                 }
             }
-            Err(error) => drop(report.send(Err(error))),
+            Ok(Err(error)) => drop(report.send(Err(error))),
+            Err(panic) => drop(report.send(Err(DeviceError::SetUp(panic_message(&*panic)).into()))),
         };
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body);
         let thread = thread.map_err(|error| DeviceError::Spawn(error.to_string()))?;
         match ready.recv() {
             Ok(Ok(())) => Ok(Self { handle: DeviceHandle::new(commands), thread: Some(thread) }),
             Ok(Err(error)) => Err(error),
-            Err(_) => Err(DeviceError::Panicked("while the device was set up".to_owned()).into()),
+            Err(_) => Err(DeviceError::Shutdown.into()),
         }
     }
 
@@ -104,6 +106,9 @@ impl<P: Policies> Loop<P> {
             if self.unsent.len() < MAX_UNSENT {
                 let events = self.device.generator.step(&self.device.decoder, &self.device.policies);
                 self.send(events);
+            } else if !self.device.generator.is_idle() {
+                // Nothing can be done until somebody listens; an idle device waits where it takes commands.
+                std::thread::sleep(RETRY);
             }
             self.send_late();
             if self.device.generator.is_idle() && self.unsent.is_empty() && self.deferred.is_none() && self.abandoned {
@@ -179,7 +184,7 @@ impl<P: Policies> Loop<P> {
 
     /// Sends what can be sent, each request's events in their order.
     fn send_late(&mut self) {
-        let mut stuck: Vec<RequestId> = Vec::new();
+        let mut stuck: BTreeSet<RequestId> = BTreeSet::new();
         for _ in 0..self.unsent.len() {
             let Some((id, event)) = self.unsent.pop_front() else { break };
             let Some(listener) = self.listeners.get(&id) else { continue };
@@ -192,7 +197,7 @@ impl<P: Policies> Loop<P> {
             match outcome {
                 Ok(()) if !last => {}
                 Err(TrySendError::Full(event)) => {
-                    stuck.push(id);
+                    stuck.insert(id);
                     self.unsent.push_back(event);
                 }
                 // Whoever listened is gone: what is not answered yet need not be.

@@ -101,7 +101,7 @@ impl Bench {
                 let spec = PolicySpec::Lora { lora: LoraConfig::default(), optimizer: None, seed: u64::from(id) };
                 policies.add(PolicyId(id), &spec, &mut decoder)?;
             }
-            let generator = Generator::new(&decoder, std::sync::Arc::new(Silent), GeneratorOptions::default());
+            let generator = Generator::new(&decoder, std::sync::Arc::new(Silent), GeneratorOptions::default())?;
             Ok(Device { decoder, policies, generator })
         })?;
         Ok(Self { options, thread, config })

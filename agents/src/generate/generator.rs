@@ -22,7 +22,7 @@ use super::request::{FinishReason, GenerateError, GenerateEvent, GenerateRequest
 use super::sequence::Sequence;
 use super::stats::{GeneratorStats, lap};
 use super::stop::TokenBytes;
-use crate::model::Decoder;
+use crate::model::{Decoder, ModelError};
 
 /// Sizes of a generator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,9 +64,12 @@ pub struct Generator {
 
 impl Generator {
     /// An empty batch for `model`, whose tokens stand for the text that `tokens` says.
-    pub fn new(model: &Decoder, tokens: Arc<dyn TokenBytes>, options: GeneratorOptions) -> Self {
+    ///
+    /// # Errors
+    /// The device has no room for the cache.
+    pub fn new(model: &Decoder, tokens: Arc<dyn TokenBytes>, options: GeneratorOptions) -> Result<Self, ModelError> {
         let blocks = Self::blocks(model, options);
-        Self::with_store(model, tokens, options, KvStore::new(model, blocks))
+        Ok(Self::with_store(model, tokens, options, KvStore::new(model, blocks)?))
     }
 
     fn blocks(model: &Decoder, options: GeneratorOptions) -> usize {

@@ -114,6 +114,29 @@ impl LoraAdapter {
         config.targets.projections().iter().map(of).sum()
     }
 
+    /// Bytes of masters and copies of an adapter of this kind for passes in `kind`, without making one.
+    pub fn count_bytes(config: &LoraConfig, model: &ModelConfig, kind: Kind) -> u64 {
+        let width = kind.elt_size_in_bytes();
+        // In f32 the copy of A is the master itself; that of B is scaled, so it is a copy in every kind.
+        let a_width = if kind == Kind::Float { 4 } else { 4 + width };
+        let shapes = Self::shapes(config, model);
+        shapes.iter().map(|(.., a, b)| (a[0] * a[1] * a_width + b[0] * b[1] * (4 + width)) as u64).sum()
+    }
+
+    /// Layer, projection and the shapes of A and B of every factor that an adapter of this kind has, in the order of
+    /// [`named_factors`](Self::named_factors), without making one.
+    pub fn shapes(config: &LoraConfig, model: &ModelConfig) -> Vec<(usize, Projection, [usize; 2], [usize; 2])> {
+        let shaped = |layer: usize, projection: Projection| {
+            let (input, output) = projection.widths(model);
+            (layer, projection, [config.rank, input], [output, config.rank])
+        };
+        let projections = config.targets.projections();
+        let (head, blocks): (Vec<_>, Vec<_>) =
+            projections.into_iter().partition(|&projection| projection == Projection::Head);
+        let of_blocks = (0..model.layers).flat_map(|layer| blocks.iter().map(move |&own| shaped(layer, own)));
+        of_blocks.chain(head.iter().map(|&own| shaped(model.layers, own))).collect()
+    }
+
     fn all(&self) -> impl Iterator<Item = &SiteFactors> {
         self.sites.iter().flatten().flatten().chain(self.head.as_ref())
     }

@@ -17,6 +17,6 @@ pub use adapter::LoraAdapter;
 pub use config::{LoraConfig, Targets};
 pub use error::LoraError;
 pub use factors::SiteFactors;
-pub use merge::{export_merged, merged_tensors};
-pub use peft::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, load_adapter, save_adapter};
+pub use merge::merged;
+pub use peft::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, load_adapter, load_config, save_adapter};
 pub use segments::{Run, SegmentAdapters};

@@ -6,7 +6,7 @@ use std::path::Path;
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tch::{Kind, Tensor};
+use tch::Kind;
 
 use super::adapter::LoraAdapter;
 use super::config::{LoraConfig, Targets};
@@ -113,18 +113,21 @@ pub fn save_adapter(adapter: &LoraAdapter, folder: &Path, base: Option<&str>) ->
 ///
 /// Every tensor that the settings ask for must be there with its shape, and none besides.
 pub fn load_adapter(folder: &Path, model: &ModelConfig, placement: Placement) -> Result<LoraAdapter, LoraError> {
-    let config = read_config(&folder.join(ADAPTER_CONFIG))?;
+    let config = load_config(folder)?;
     let path = folder.join(ADAPTER_WEIGHTS);
-    let file = tensor_file::read(&path).map_err(|error| match error {
+    let refused = |error: ReadError| match error {
         ReadError::Io(source) => LoraError::File { doing: "read", path: path.clone(), source },
         ReadError::Damaged(reason) => LoraError::Damaged { path: path.clone(), reason },
         ReadError::Format { tensor, dtype } => {
             let reason = format!("is stored as {dtype:?}; f32, f16 and bf16 are read");
             LoraError::BadTensor { path: path.clone(), tensor, reason }
         }
-    })?;
+    };
+    // A few bytes of settings can ask for gigabytes of factors: the file must have them before any are made.
+    let opened = tensor_file::open(&path).map_err(refused)?;
+    check_shapes(&path, opened.shapes(), &LoraAdapter::shapes(&config, model))?;
+    let mut stored = opened.read().map_err(refused)?.tensors;
     let mut adapter = LoraAdapter::new(&config, model, placement, 0)?;
-    let mut stored = file.tensors;
     let off = marft_torch::GradMode::off();
     for (layer, projection, a, b) in adapter.named_factors() {
         for (factor, mut own) in [('A', a), ('B', b)] {
@@ -132,11 +135,6 @@ pub fn load_adapter(folder: &Path, model: &ModelConfig, placement: Placement) ->
             let Some(tensor) = stored.remove(&name) else {
                 return Err(LoraError::MissingTensor { path, tensor: name });
             };
-            let sizes = |tensor: &Tensor| tensor.size().iter().map(|&size| size as usize).collect::<Vec<_>>();
-            if tensor.size() != own.size() {
-                let (found, expected) = (sizes(&tensor), sizes(&own));
-                return Err(LoraError::WrongShape { path, tensor: name, found, expected });
-            }
             let wide = tensor.to_kind(Kind::Float);
             if wide.isfinite().all().int64_value(&[]) == 0 {
                 return Err(LoraError::BadTensor {
@@ -149,11 +147,41 @@ pub fn load_adapter(folder: &Path, model: &ModelConfig, placement: Placement) ->
         }
     }
     drop(off);
-    if let Some(tensor) = stored.into_keys().next() {
-        return Err(LoraError::StrayTensor { path, tensor });
-    }
     adapter.refresh();
     Ok(adapter)
+}
+
+/// Refuses a file that has not every factor in its shape, and none besides.
+fn check_shapes(
+    path: &Path,
+    mut found: BTreeMap<String, Vec<usize>>,
+    expected: &[(usize, Projection, [usize; 2], [usize; 2])],
+) -> Result<(), LoraError> {
+    let path = || path.to_owned();
+    for &(layer, projection, a, b) in expected {
+        for (factor, expected) in [('A', a), ('B', b)] {
+            let tensor = tensor_name(layer, projection, factor);
+            match found.remove(&tensor) {
+                None => return Err(LoraError::MissingTensor { path: path(), tensor }),
+                Some(found) if found != expected => {
+                    return Err(LoraError::WrongShape { path: path(), tensor, found, expected: expected.to_vec() });
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    match found.into_keys().next() {
+        Some(tensor) => Err(LoraError::StrayTensor { path: path(), tensor }),
+        None => Ok(()),
+    }
+}
+
+/// The settings of the adapter in `folder`, read without its weights.
+///
+/// # Errors
+/// The settings cannot be read, or ask for something that is not done here.
+pub fn load_config(folder: &Path) -> Result<LoraConfig, LoraError> {
+    read_config(&folder.join(ADAPTER_CONFIG))
 }
 
 /// The settings of the adapter whose `adapter_config.json` lies at `path`.

@@ -1,6 +1,5 @@
 //! Adapters against Hugging Face peft, and against hostile files.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -8,9 +7,10 @@ use tch::{Kind, Tensor};
 
 use super::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, LoraAdapter, LoraConfig, LoraError, Targets, load_adapter, save_adapter};
 use crate::generate::PolicyId;
-use crate::lora::{export_merged, merged_tensors};
+use crate::lora::merged;
 use crate::model::random::{RandomSource, parse};
-use crate::model::{Decoder, Placement, Projection, SafetensorsSource};
+use crate::model::{Decoder, Placement, Projection};
+use crate::pretrained::{Location, ModelExport, Store};
 use crate::train::{LossFn, OptimizerConfig, PassOptions, PolicySpec, PolicyTable, TrainSequence};
 
 fn decoder() -> Decoder {
@@ -122,13 +122,15 @@ fn a_merged_checkpoint_says_what_base_and_adapter_say() {
     let mut base = decoder();
     let mut table = trained(&mut base, &folder.path().join("adapter"));
     let adapter = table.policy(PolicyId(1)).unwrap().adapter().unwrap();
-    let merged: BTreeMap<String, Tensor> = merged_tensors(&base, adapter).into_iter().collect();
-    assert!(merged.contains_key("lm_head.weight"), "an adapted head comes apart from the embedding");
-    let mut config = base.config().clone();
-    config.tied = false;
-    export_merged(&base, adapter, folder.path()).unwrap();
-    let source = SafetensorsSource::open(folder.path()).unwrap();
-    let plain = Decoder::load(&config, &source, Placement::EXACT).unwrap();
+    let (config, tensors) = merged(&base, adapter);
+    let head = tensors.iter().any(|(name, _)| name == "lm_head.weight");
+    assert!(base.config().tied && !config.tied && head, "an adapted head comes apart from the embedding");
+    let location = Location::resolve("random:llama", &Store::at(folder.path())).unwrap();
+    let out = folder.path().join("model");
+    let notes = ModelExport { base: &location, config, tensors, kind: Kind::Float }.write(&out).unwrap();
+    assert_eq!(notes, [""; 0]);
+    let plain = Location::resolve(out.to_str().unwrap(), &Store::at(folder.path())).unwrap();
+    let plain = plain.decoder(Placement::EXACT).unwrap();
     let ids: Vec<u32> = (5..60).collect();
     let with_adapter = score(&mut table, &base, &ids);
     let mut alone = PolicyTable::default();
@@ -186,6 +188,53 @@ fn weights_that_do_not_fit_name_file_and_tensor() {
     assert!(matches!(&error, LoraError::MissingTensor { tensor, .. } if tensor.contains("up_proj")), "{error}");
     let error = with_setting("target_modules", json!(["q_proj", "v_proj", "o_proj"]));
     assert!(matches!(&error, LoraError::StrayTensor { tensor, .. } if tensor.contains("down_proj")), "{error}");
+}
+
+#[test]
+fn a_small_file_cannot_ask_for_much_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = r#"{"peft_type": "LORA", "r": 16384, "lora_alpha": 1.0, "target_modules": "all-linear"}"#;
+    std::fs::write(folder.path().join(ADAPTER_CONFIG), config).unwrap();
+    std::fs::copy(fixture().join(ADAPTER_WEIGHTS), folder.path().join(ADAPTER_WEIGHTS)).unwrap();
+    // its factors would take some 20 GiB, and be drawn for a minute
+    let (large, _) = parse("random:qwen2.5-1.5b").unwrap();
+    let begun = std::time::Instant::now();
+    let error = load_adapter(folder.path(), &large, Placement::EXACT).unwrap_err();
+    assert!(matches!(&error, LoraError::WrongShape { expected, .. } if *expected == [16384, 1536]), "{error}");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10));
+}
+
+#[test]
+fn shapes_and_bytes_are_known_before_an_adapter_is_made() {
+    let (model, _) = parse("random:llama").unwrap();
+    let targets = Targets::parse(&["q_proj", "up_proj", "lm_head"]).unwrap();
+    let config = LoraConfig { rank: 3, targets, ..LoraConfig::default() };
+    for placement in [Placement::EXACT, Placement::FAST] {
+        let adapter = LoraAdapter::new(&config, &model, placement, 1).unwrap();
+        assert_eq!(LoraAdapter::count_bytes(&config, &model, placement.kind), adapter.bytes(), "{placement:?}");
+        let sizes = |tensor: &Tensor| tensor.size().iter().map(|&size| size as usize).collect::<Vec<_>>();
+        let made = adapter.named_factors().into_iter().map(|(layer, own, a, b)| (layer, own, sizes(&a), sizes(&b)));
+        let told = LoraAdapter::shapes(&config, &model).into_iter();
+        let told = told.map(|(layer, own, a, b)| (layer, own, a.to_vec(), b.to_vec()));
+        assert_eq!(told.collect::<Vec<_>>(), made.collect::<Vec<_>>());
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn files_are_as_readable_as_any_other_of_the_user() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let (model, _) = parse("random:llama").unwrap();
+    let adapter = LoraAdapter::new(&LoraConfig::default(), &model, Placement::EXACT, 1).unwrap();
+    save_adapter(&adapter, folder.path(), None).unwrap();
+    let plain = folder.path().join("plain");
+    std::fs::write(&plain, "").unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode();
+    for name in [ADAPTER_CONFIG, ADAPTER_WEIGHTS] {
+        assert_eq!(mode(&folder.path().join(name)), mode(&plain), "{name}");
+    }
 }
 
 #[test]

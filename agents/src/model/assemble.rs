@@ -10,6 +10,7 @@ use super::block::Block;
 use super::config::ModelConfig;
 use super::decoder::{Decoder, Placement};
 use super::error::ModelError;
+use super::head_norm::HeadNorm;
 use super::linear::Linear;
 use super::mlp::Mlp;
 use super::norm::RmsNorm;
@@ -31,8 +32,8 @@ impl Decoder {
     pub fn named_tensors(&self) -> Vec<(String, Tensor)> {
         let config = &self.config;
         let mut named = vec![(EMBEDDING.to_owned(), self.embedding.shallow_clone())];
-        let stored =
-            |norm: &RmsNorm| if config.offset_norm { norm.weight() - 1.0 } else { norm.weight().shallow_clone() };
+        let unshifted = |weight: &Tensor| if config.offset_norm { weight - 1.0 } else { weight.shallow_clone() };
+        let stored = |norm: &RmsNorm| unshifted(norm.weight());
         for (layer, block) in self.blocks.iter().enumerate() {
             let path = |name: &str| format!("model.layers.{layer}.{name}.weight");
             let (after_attention, before_mlp) = norm_names(config);
@@ -41,9 +42,9 @@ impl Decoder {
                 named.extend(split(config, layer, site, self.linear(layer, site)));
             }
             if let Some(norm) = &block.attention.head_norm {
-                let weights = stored(norm);
-                named.push((path("self_attn.q_norm"), weights.get(0)));
-                named.push((path("self_attn.k_norm"), weights.get(config.heads as i64)));
+                let rows = unshifted(norm.rows());
+                named.push((path("self_attn.q_norm"), rows.get(0)));
+                named.push((path("self_attn.k_norm"), rows.get(1)));
             }
             if let Some(norm) = &block.attention_post_norm {
                 named.push((path(after_attention), stored(norm)));
@@ -61,7 +62,7 @@ impl Decoder {
     }
 
     /// Makes every weight a leaf that collects gradients, for full fine-tuning, and returns the leaves. Projections that
-    /// share a product are one leaf; a tied head and the embedding are one leaf. Head norms stay as they are.
+    /// share a product are one leaf, and so are the norms of query and key heads, and a tied head and the embedding.
     pub fn train_all(&mut self) -> Vec<Tensor> {
         self.embedding = self.embedding.set_requires_grad(true);
         let mut leaves = vec![self.embedding.shallow_clone()];
@@ -78,6 +79,7 @@ impl Decoder {
             for norm in norms.into_iter().chain([block.mlp_post_norm.as_mut()]).flatten() {
                 leaves.push(norm.train());
             }
+            leaves.extend(block.attention.head_norm.as_mut().map(HeadNorm::train));
         }
         leaves.push(self.norm.train());
         self.head.train();
@@ -192,15 +194,13 @@ impl Loader<'_> {
         Ok(RmsNorm::new(&effective, self.config.eps))
     }
 
-    /// Both head norms as one: a row of weights for each query and each key head.
-    fn head_norm(&self, layer: usize) -> Result<RmsNorm, ModelError> {
+    /// Both head norms as one.
+    fn head_norm(&self, layer: usize) -> Result<HeadNorm, ModelError> {
         let config = self.config;
-        let rows = |name: &str, heads: usize| {
-            let norm = self.norm(&format!("model.layers.{layer}.self_attn.{name}.weight"), config.head_dim)?;
-            Ok::<Tensor, ModelError>(norm.weight().expand([heads as i64, config.head_dim as i64], false))
-        };
-        let weight = Tensor::cat(&[rows("q_norm", config.heads)?, rows("k_norm", config.kv_heads)?], 0);
-        Ok(RmsNorm::new(&weight, config.eps))
+        let norm = |name: &str| self.norm(&format!("model.layers.{layer}.self_attn.{name}.weight"), config.head_dim);
+        let (query, key) = (norm("q_norm")?, norm("k_norm")?);
+        let counts = [config.heads as i64, config.kv_heads as i64];
+        Ok(HeadNorm::new(query.weight(), key.weight(), counts, config.eps))
     }
 
     fn weight(&self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError> {

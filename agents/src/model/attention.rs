@@ -3,8 +3,8 @@
 use tch::Tensor;
 
 use super::config::ModelConfig;
+use super::head_norm::HeadNorm;
 use super::linear::Linear;
-use super::norm::RmsNorm;
 use super::pass::{Attend, RowAdapters, adapted};
 use super::projection::Site;
 use super::rope::Angles;
@@ -14,8 +14,8 @@ use super::rope::Angles;
 pub(crate) struct Attention {
     pub(crate) qkv: Linear,
     pub(crate) output: Linear,
-    /// Over query and key heads at once; its weight is \[heads + kv_heads, d\].
-    pub(crate) head_norm: Option<RmsNorm>,
+    /// Over query and key heads at once.
+    pub(crate) head_norm: Option<HeadNorm>,
 }
 
 impl Attention {

@@ -47,6 +47,11 @@ impl Linear {
         self.bias.as_ref()
     }
 
+    /// Whether the weight is kept a second time, packed.
+    pub fn is_packed(&self) -> bool {
+        self.packed.is_some()
+    }
+
     /// Rows \[n, in\] to rows \[n, out\]. Gradients reach `x`, and the weight where it is trainable.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         if self.tiled { self.tiles(x) } else { self.product(x) }

@@ -3,13 +3,16 @@
 mod assemble;
 mod attention;
 mod block;
+mod bytes;
 mod causal;
 mod config;
 mod decoder;
 mod error;
 mod gemma3;
 pub mod gguf;
+mod head_norm;
 mod hf_config;
+mod hf_export;
 mod linear;
 mod llama;
 mod mlp;
@@ -32,7 +35,7 @@ pub use config::{Activation, Architecture, ModelConfig, RopeConfig, RopeScaling}
 pub use decoder::{Decoder, PassAngles, Placement};
 pub use error::ModelError;
 pub use linear::{Linear, TILE_ROWS};
-pub use pass::{Attend, RowAdapters, Rows};
+pub use pass::{AdaptersOf, Attend, RowAdapters, Rows};
 pub use projection::{Projection, Site};
 pub use safetensors::SafetensorsSource;
 pub use source::TensorSource;

@@ -3,6 +3,8 @@
 //! Tokens are rows. Which sequence, which episode and which policy a row belongs to is known to the two traits and to
 //! nobody else, so any mix of sequences and policies shares every matrix product.
 
+use std::ops::Range;
+
 use tch::Tensor;
 
 use super::linear::Linear;
@@ -45,6 +47,9 @@ pub trait RowAdapters {
         self.add(layer, site, x, linear.forward(x))
     }
 }
+
+/// Makes the adapters of some rows of a pass, counted from the first of them.
+pub type AdaptersOf<'a> = dyn Fn(Range<usize>) -> Box<dyn RowAdapters + 'a> + 'a;
 
 /// The product of `linear`, with what the adapters add where there are any.
 pub(crate) fn adapted(

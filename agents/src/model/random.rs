@@ -90,6 +90,9 @@ pub fn parse(text: &str) -> Result<(ModelConfig, u64), ModelError> {
         windows = (0..config.layers.min(1 << 12)).map(|layer| windows[layer % windows.len()]).collect();
     }
     config.windowed = windows;
+    // as the families derive them from the sizes
+    config.query_scale = (config.head_dim as f64).powf(-0.5);
+    config.embedding_scale = config.embedding_scale.map(|_| (config.hidden as f64).sqrt());
     config.check(text)?;
     Ok((config, seed))
 }

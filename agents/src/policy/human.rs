@@ -1,6 +1,7 @@
-//! A person as a policy: shown the prompt, answering on the terminal, every answer recorded so that a run can be replayed
+//! A person as a policy: shown the prompt, answering on the terminal, and answers recorded so that a run can be replayed
 //! without the person.
 
+use std::collections::{HashMap, VecDeque};
 use std::io::{BufRead, Write};
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,9 @@ use serde::{Deserialize, Serialize};
 /// One exchange with a person, a line of the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exchange {
+    /// Where it was asked: tells questions apart that read alike.
+    #[serde(default)]
+    pub place: String,
     /// The agent the person spoke for.
     pub agent: String,
     /// What was shown.
@@ -29,26 +33,6 @@ pub enum HumanError {
         /// The agent.
         agent: String,
     },
-    /// The record is over.
-    #[error("the record holds {recorded} answers, and one more is asked of `{agent}`")]
-    RecordOver {
-        /// How many it holds.
-        recorded: usize,
-        /// The agent.
-        agent: String,
-    },
-    /// The record tells another story.
-    #[error("the record differs at answer {at}: it was given by `{recorded}` to {shown:?}, and `{agent}` is asked now")]
-    RecordDiffers {
-        /// Which answer, from 0.
-        at: usize,
-        /// Whom the record names.
-        recorded: String,
-        /// What the record says was shown.
-        shown: String,
-        /// Who is asked.
-        agent: String,
-    },
     /// A line of the record is no exchange.
     #[error("line {line} of the record is no exchange: {reason}")]
     Malformed {
@@ -59,18 +43,24 @@ pub enum HumanError {
     },
 }
 
-/// Asks on `output` and reads from `input`; an answer ends with an empty line or the end of the input. The exchange is
-/// appended to `record`, and flushed before the answer is used.
+impl Exchange {
+    /// Appends the exchange to `record` as a line, and flushes it.
+    ///
+    /// # Errors
+    /// The record cannot be written.
+    pub fn write(&self, record: &mut impl Write) -> std::io::Result<()> {
+        let mut line = serde_json::to_vec(self)?;
+        line.push(b'\n');
+        record.write_all(&line)?;
+        record.flush()
+    }
+}
+
+/// Asks on `output` and reads from `input`; an answer ends with an empty line or the end of the input.
 ///
 /// # Errors
-/// The terminal or the record fails, or the input ends before anything was answered.
-pub fn ask(
-    input: &mut impl BufRead,
-    output: &mut impl Write,
-    record: &mut impl Write,
-    agent: &str,
-    prompt: &str,
-) -> Result<String, HumanError> {
+/// The terminal fails, or the input ends before anything was answered.
+pub fn ask(input: &mut impl BufRead, output: &mut impl Write, agent: &str, prompt: &str) -> Result<String, HumanError> {
     write!(output, "\n{prompt}\n\n{agent} (an empty line ends the answer)> ")?;
     output.flush()?;
     let mut lines: Vec<String> = vec![];
@@ -89,51 +79,35 @@ pub fn ask(
             break;
         }
     }
-    let exchange = Exchange { agent: agent.to_owned(), prompt: prompt.to_owned(), answer: lines.join("\n") };
-    let mut line = serde_json::to_vec(&exchange).map_err(std::io::Error::from)?;
-    line.push(b'\n');
-    record.write_all(&line)?;
-    record.flush()?;
-    Ok(exchange.answer)
+    Ok(lines.join("\n"))
 }
 
-/// Answers from a record instead of a person.
-#[derive(Debug, Clone)]
-pub struct Replay {
-    exchanges: Vec<Exchange>,
-    next: usize,
+/// What a record says was answered, to be taken instead of asking again.
+#[derive(Debug, Clone, Default)]
+pub struct Recorded {
+    /// Answers to questions that read alike and were asked at one place stand in the order in which they were given.
+    answers: HashMap<[String; 3], VecDeque<String>>,
 }
 
-impl Replay {
+impl Recorded {
     /// Reads a record.
     ///
     /// # Errors
     /// A line that is no exchange.
     pub fn read(record: impl BufRead) -> Result<Self, HumanError> {
-        let mut exchanges = vec![];
+        let mut answers: HashMap<[String; 3], VecDeque<String>> = HashMap::new();
         for (at, line) in record.lines().enumerate() {
             let malformed =
                 |error: serde_json::Error| HumanError::Malformed { line: at + 1, reason: error.to_string() };
-            exchanges.push(serde_json::from_str(&line?).map_err(malformed)?);
+            let Exchange { place, agent, prompt, answer } = serde_json::from_str(&line?).map_err(malformed)?;
+            answers.entry([place, agent, prompt]).or_default().push_back(answer);
         }
-        Ok(Self { exchanges, next: 0 })
+        Ok(Self { answers })
     }
 
-    /// The recorded answer to the same question.
-    ///
-    /// # Errors
-    /// The record is over, or the question is another one.
-    pub fn answer(&mut self, agent: &str, prompt: &str) -> Result<&str, HumanError> {
-        let at = self.next;
-        let Some(exchange) = self.exchanges.get(at) else {
-            return Err(HumanError::RecordOver { recorded: at, agent: agent.to_owned() });
-        };
-        if exchange.agent != agent || exchange.prompt != prompt {
-            let (recorded, shown) = (exchange.agent.clone(), exchange.prompt.clone());
-            return Err(HumanError::RecordDiffers { at, recorded, shown, agent: agent.to_owned() });
-        }
-        self.next += 1;
-        Ok(&exchange.answer)
+    /// The recorded answer to the same question, which is then used up; `None` where there is none.
+    pub fn take(&mut self, place: &str, agent: &str, prompt: &str) -> Option<String> {
+        self.answers.get_mut(&[place, agent, prompt].map(str::to_owned))?.pop_front()
     }
 }
 
@@ -142,28 +116,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_answered_is_replayed() {
+    fn what_was_answered_is_taken_where_the_question_is_the_same() {
         let (mut shown, mut record) = (vec![], vec![]);
-        let mut typed = "Tirana\nI think\n\nLek\n".as_bytes();
-        let first = ask(&mut typed, &mut shown, &mut record, "keeper", "Capital?").unwrap();
-        let second = ask(&mut typed, &mut shown, &mut record, "keeper", "Currency?").unwrap();
-        assert_eq!((first.as_str(), second.as_str()), ("Tirana\nI think", "Lek"));
+        let mut typed = "Tirana\nI think\n\nLek\n\nLeke\n".as_bytes();
+        for (place, prompt) in [("1", "Capital?"), ("2", "Currency?"), ("2", "Currency?")] {
+            let answer = ask(&mut typed, &mut shown, "keeper", prompt).unwrap();
+            let exchange =
+                Exchange { place: place.to_owned(), agent: "keeper".to_owned(), prompt: prompt.to_owned(), answer };
+            exchange.write(&mut record).unwrap();
+        }
         assert!(String::from_utf8(shown).unwrap().contains("Capital?"));
 
-        let mut replay = Replay::read(record.as_slice()).unwrap();
-        assert_eq!(replay.answer("keeper", "Capital?").unwrap(), "Tirana\nI think");
-        let differs = replay.answer("keeper", "Area?").unwrap_err();
-        assert!(differs.to_string().contains("differs at answer 1"), "{differs}");
-        assert_eq!(replay.answer("keeper", "Currency?").unwrap(), "Lek");
-        assert!(matches!(replay.answer("keeper", "More?"), Err(HumanError::RecordOver { recorded: 2, .. })));
+        let mut recorded = Recorded::read(record.as_slice()).unwrap();
+        // the order of questions does not matter, but among those that are alike
+        assert_eq!(recorded.take("2", "keeper", "Currency?").unwrap(), "Lek");
+        assert_eq!(recorded.take("1", "keeper", "Capital?").unwrap(), "Tirana\nI think");
+        assert_eq!(recorded.take("2", "keeper", "Currency?").unwrap(), "Leke");
+        for (place, agent, prompt) in [
+            ("2", "keeper", "Currency?"),
+            ("3", "keeper", "Capital?"),
+            ("1", "asker", "Capital?"),
+            ("1", "keeper", "Area?"),
+        ] {
+            assert_eq!(recorded.take(place, agent, prompt), None);
+        }
     }
 
     #[test]
-    fn an_ended_input_is_an_error_and_records_nothing() {
-        let (mut shown, mut record) = (vec![], vec![]);
-        let error = ask(&mut "".as_bytes(), &mut shown, &mut record, "keeper", "?").unwrap_err();
+    fn an_ended_input_and_a_damaged_record_are_errors() {
+        let error = ask(&mut "".as_bytes(), &mut vec![], "keeper", "?").unwrap_err();
         assert!(matches!(error, HumanError::EndOfInput { .. }));
-        assert!(record.is_empty());
-        assert!(matches!(Replay::read("{}\n".as_bytes()), Err(HumanError::Malformed { line: 1, .. })));
+        assert!(matches!(Recorded::read("{}\n".as_bytes()), Err(HumanError::Malformed { line: 1, .. })));
     }
 }

@@ -1,9 +1,9 @@
 //! A scripted policy: a fake model over a small vocabulary whose probabilities are known exactly, for tests of everything
 //! that surrounds a model.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::generate::{FinishReason, GenerateError, GenerateRequest, GenerateResponse, Timings};
+use crate::generate::{FinishReason, GenerateError, GenerateRequest, GenerateResponse, Sampling, Timings};
 
 /// Gives the logits of the next token for a context.
 type Logits = dyn Fn(&[u32]) -> Vec<f64> + Send + Sync;
@@ -55,11 +55,12 @@ impl Scripted {
         })
     }
 
-    /// Continues a prompt. Depends on the request alone; honours temperature, suppressed ids, stop ids and the token limit.
+    /// Continues a prompt. Depends on the request alone; honours temperature, suppressed ids, stop ids, the token limit and
+    /// the deadline.
     ///
     /// # Errors
-    /// An empty prompt, an id outside the vocabulary, parameters out of range, a constraint, logits that leave nothing to
-    /// sample.
+    /// An empty prompt, an id outside the vocabulary, parameters out of range, those that a script does nothing with (top-k,
+    /// top-p, min-p, penalties, stop strings), a constraint, logits that leave nothing to sample, a deadline that passes.
     pub fn answer(&self, request: &GenerateRequest) -> Result<GenerateResponse, GenerateError> {
         if request.prompt.is_empty() {
             return Err(GenerateError::EmptyPrompt);
@@ -68,6 +69,7 @@ impl Scripted {
             return Err(GenerateError::TokenOutOfRange { id: *id, vocabulary: self.vocabulary });
         }
         request.sampling.check(self.vocabulary)?;
+        only_known(&request.sampling)?;
         if request.sampling.constraint.is_some() {
             let reason = "the tokens of a script stand for no text".to_owned();
             return Err(GenerateError::Constraint { reason });
@@ -85,6 +87,9 @@ impl Scripted {
             timings: Timings { queued: Duration::ZERO, prefill: Duration::ZERO, decode: Duration::ZERO },
         };
         for position in 0..request.sampling.max_tokens {
+            if request.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return Err(GenerateError::Deadline { generated: position });
+            }
             let logits = (self.logits)(&context);
             if logits.len() != self.vocabulary {
                 let found = logits.len();
@@ -111,6 +116,33 @@ impl Scripted {
             }
         }
         Ok(answer)
+    }
+}
+
+/// Refuses what would change the distribution or the end of an answer, and does not here.
+fn only_known(sampling: &Sampling) -> Result<(), GenerateError> {
+    let off = Sampling::default();
+    let rules = [
+        ("top_k", sampling.top_k.to_string(), sampling.top_k == off.top_k, "0 where a script speaks"),
+        ("top_p", sampling.top_p.to_string(), sampling.top_p >= off.top_p, "1 where a script speaks"),
+        ("min_p", sampling.min_p.to_string(), sampling.min_p <= off.min_p, "0 where a script speaks"),
+        (
+            "repetition_penalty",
+            sampling.repetition_penalty.to_string(),
+            sampling.repetition_penalty - off.repetition_penalty == 0.0,
+            "1 where a script speaks",
+        ),
+        (
+            "presence_penalty",
+            sampling.presence_penalty.to_string(),
+            sampling.presence_penalty == 0.0,
+            "0 where a script speaks",
+        ),
+        ("stop", format!("{:?}", sampling.stop), sampling.stop.is_empty(), "empty where a script speaks"),
+    ];
+    match rules.into_iter().find(|(.., holds, _)| !holds) {
+        Some((parameter, value, _, expected)) => Err(GenerateError::InvalidSampling { parameter, value, expected }),
+        None => Ok(()),
     }
 }
 
@@ -211,6 +243,25 @@ mod tests {
         let answer = |number| coin().answer(&request(sampling.clone(), number)).unwrap().ids;
         assert_eq!(answer(5), answer(5));
         assert_ne!(answer(5), answer(6));
+    }
+
+    #[test]
+    fn what_a_script_does_not_do_is_refused_by_name() {
+        let off = Sampling::default;
+        for (name, sampling) in [
+            ("top_k", Sampling { top_k: 2, ..off() }),
+            ("top_p", Sampling { top_p: 0.9, ..off() }),
+            ("min_p", Sampling { min_p: 0.1, ..off() }),
+            ("repetition_penalty", Sampling { repetition_penalty: 1.1, ..off() }),
+            ("presence_penalty", Sampling { presence_penalty: -0.5, ..off() }),
+            ("stop", Sampling { stop: vec!["end".to_owned()], ..off() }),
+        ] {
+            let error = coin().answer(&request(sampling, 0)).unwrap_err();
+            assert!(error.to_string().contains(&format!("`{name}`")), "{error}");
+        }
+        let mut late = request(off(), 0);
+        late.deadline = Some(Instant::now());
+        assert_eq!(coin().answer(&late), Err(GenerateError::Deadline { generated: 0 }));
     }
 
     #[test]

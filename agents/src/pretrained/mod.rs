@@ -5,6 +5,7 @@
 
 mod catalogue;
 mod error;
+mod export;
 mod hub;
 #[cfg(test)]
 mod hub_tests;
@@ -17,6 +18,7 @@ mod wheels;
 
 pub use catalogue::{CATALOGUE, Entry, Origin};
 pub use error::{HubError, PretrainedError};
+pub use export::{ExportError, ModelExport};
 pub use hub::Hub;
 pub use location::{Location, Weights};
 pub use store::{Installed, Store};

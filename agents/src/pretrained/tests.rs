@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{CATALOGUE, Entry, Location, Origin, PretrainedError, Store};
+use super::{CATALOGUE, Entry, Location, ModelExport, Origin, PretrainedError, Store};
 use crate::model::Placement;
 use crate::text::Conversation;
 
@@ -186,6 +186,11 @@ fn installed(name: &str) -> Location {
 fn smollm2_is_the_model_that_transformers_reads() {
     let (location, published) = (installed("smollm2-135m-instruct"), published("smollm2-135m-instruct"));
     check_text(&location, &published);
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("text");
+    let config = location.weights().unwrap().config;
+    ModelExport { base: &location, config, tensors: vec![], kind: tch::Kind::Float }.write(&folder).unwrap();
+    check_text(&Location::Folder(folder), &published);
     let (worst, _) = check_scores(&location, &published, Placement::EXACT);
     assert!(worst < 1e-4, "f32: {worst}");
     // 0.33 at most and 0.053 in the mean were seen; Qwen2.5 Coder 0.5B: 0.25 and 0.033.

@@ -27,6 +27,8 @@ const NOW: &str = "marft_now";
 pub struct ChatTemplate {
     environment: Environment<'static>,
     has_tool_use: bool,
+    /// As they came, by name.
+    sources: Vec<(String, String)>,
 }
 
 /// What a template is given.
@@ -71,14 +73,24 @@ impl ChatTemplate {
         let generation =
             Regex::new(r"\{%(-?)\s*(?:end)?generation\s*(-?)%\}").map_err(|error| fault(error.to_string()))?;
         let (mut has_default, mut has_tool_use) = (false, false);
-        for (name, source) in templates {
+        let sources: Vec<_> = templates.into_iter().collect();
+        for (name, source) in sources.clone() {
             has_default |= name == DEFAULT;
             has_tool_use |= name == TOOL_USE;
             // The marks of trained spans are not Jinja's; a comment keeps what they do to spaces.
             let source = generation.replace_all(&source, "{#${1}${2}#}").into_owned();
             environment.add_template_owned(name, source).map_err(|error| fault(describe(&error)))?;
         }
-        if has_default { Ok(Self { environment, has_tool_use }) } else { Err(fault("none is the default".to_owned())) }
+        if has_default {
+            Ok(Self { environment, has_tool_use, sources })
+        } else {
+            Err(fault("none is the default".to_owned()))
+        }
+    }
+
+    /// `(name, source)` of the templates, as they came.
+    pub fn sources(&self) -> &[(String, String)] {
+        &self.sources
     }
 
     /// Renders a conversation.

@@ -8,6 +8,7 @@ mod chat_template;
 mod clock;
 mod detokenizer;
 mod error;
+mod export;
 mod files;
 mod gguf;
 mod python_json;

@@ -59,6 +59,11 @@ impl Text {
         })
     }
 
+    /// The file or folder that it came from, for errors.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
     /// Ids of `text` as it stands: special tokens written in it become their ids, none are added.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TextError> {
         self.ids(text, false)
@@ -103,6 +108,11 @@ impl Text {
     /// The tokenizer itself, for what needs its vocabulary.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
+    }
+
+    /// `(name, source)` of the chat templates, as they came.
+    pub fn templates(&self) -> &[(String, String)] {
+        self.template.as_ref().map_or(&[], ChatTemplate::sources)
     }
 
     /// Whether the model has a chat template.

@@ -15,8 +15,8 @@ use crate::lora::{load_adapter, save_adapter};
 use crate::model::Decoder;
 use crate::tensor_file::{self, ReadError, TensorFile};
 
-/// Name of the optimiser's state in a policy's folder.
-pub(super) const OPTIMIZER_STATE: &str = "optimizer.safetensors";
+/// Name of the optimiser's state in a policy's folder, and of the masters of a base that is trained.
+pub const OPTIMIZER_STATE: &str = "optimizer.safetensors";
 /// Metadata of a state: updates done, and the version of the policy.
 const COUNTS: &str = "counts";
 /// Name of a critic's weights and state in its folder.

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::Serialize;
 use tch::Kind;
 
-use crate::critic::CriticConfig;
+use crate::critic::{CriticConfig, FEATURE_BYTES};
 use crate::lora::{LoraAdapter, LoraConfig};
 use crate::model::{ModelConfig, Placement};
 
@@ -35,95 +35,93 @@ pub struct PlanRequest<'a> {
 /// Bytes by purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct MemoryPlan {
-    /// The base, with packed copies of its matrices where they are kept.
+    /// The base.
     pub base: u64,
+    /// Copies of the base's matrices in the layout of the processor's kernels.
+    pub packed: u64,
     /// Masters and copies of all adapters and heads of critics.
     pub adapters: u64,
     /// Moments of all optimisers, gradients, and masters of a base that is trained.
     pub optimizers: u64,
     /// Keys and values of generation.
     pub kv: u64,
+    /// Features of a frozen base that are kept for critics.
+    pub features: u64,
     /// What a training pass keeps, and the logits of one chunk.
     pub activations: u64,
     /// Rows of a training pass that the plan is for.
-    train_rows: usize,
-    checkpointing: bool,
-}
-
-/// A plan that does not fit.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the run needs {} and the device has {}; {suggestion}", human(*needed), human(*available))]
-pub struct MemoryError {
-    /// Bytes the plan adds up to.
-    pub needed: u64,
-    /// Bytes there are.
-    pub available: u64,
-    /// What would make it fit, or come nearest.
-    pub suggestion: String,
+    pub(super) train_rows: usize,
+    /// What of the activations does not depend on the rows.
+    pub(super) fixed: u64,
+    /// What the activations are where blocks are recomputed.
+    pub(super) checkpointed: u64,
+    /// Whether the base itself is trained.
+    pub(super) full: bool,
+    /// Whether passes run in a type that could be narrower.
+    pub(super) wide: bool,
 }
 
 impl MemoryPlan {
     /// Reckons.
     pub fn new(request: &PlanRequest<'_>) -> Self {
         let PlanRequest { model, placement, .. } = request;
-        let width = placement.kind.elt_size_in_bytes() as u64;
+        let kind = placement.kind;
+        let width = kind.elt_size_in_bytes() as u64;
         let parameters = model.parameters() as u64;
-        let matrices = parameters - (model.vocab * model.hidden) as u64;
-        let copies = if placement.kind == Kind::Float { 4 } else { 4 + width };
+        let packs = placement.packed && placement.on_cpu() && !request.full;
+        // Of a narrow base also masters, and sums of gradients, are kept in f32.
+        let full = parameters * (8 + width + if width < 4 { 8 } else { 0 });
         let mut plan = Self {
-            base: parameters * width + if placement.packed && !request.full { matrices * width } else { 0 },
+            base: model.weight_bytes(kind),
+            packed: if packs { model.packed_bytes(kind) } else { 0 },
             adapters: 0,
-            optimizers: if request.full { parameters * (8 + width + if width < 4 { 4 } else { 0 }) } else { 0 },
+            optimizers: if request.full { full } else { 0 },
             kv: request.kv_bytes,
+            features: 0,
             activations: 0,
             train_rows: request.train_rows,
-            checkpointing: request.checkpointing,
+            fixed: 0,
+            checkpointed: 0,
+            full: request.full,
+            wide: kind == Kind::Float,
         };
         for (lora, trained) in request.adapters {
-            let count = LoraAdapter::count_parameters(lora, model) as u64;
-            plan.adapters += count * copies;
-            plan.optimizers += if *trained { count * 12 } else { 0 };
+            plan.adapters += LoraAdapter::count_bytes(lora, model, kind);
+            plan.optimizers += if *trained { LoraAdapter::count_parameters(lora, model) as u64 * 12 } else { 0 };
         }
         for critic in request.critics {
             let widths: Vec<usize> =
                 [model.hidden].into_iter().chain(critic.hidden.iter().copied()).chain([1]).collect();
             let head: usize = widths.windows(2).map(|pair| pair[0] * pair[1]).sum();
-            let lora = critic.lora.as_ref().map_or(0, |lora| LoraAdapter::count_parameters(lora, model)) as u64;
+            let lora = critic.lora.as_ref();
+            let values = lora.map_or(0, |lora| LoraAdapter::count_parameters(lora, model)) as u64;
             let heads = (head * critic.heads) as u64;
-            plan.adapters += lora * copies + heads * 4;
-            plan.optimizers += (lora + heads) * 12;
+            plan.adapters += lora.map_or(0, |lora| LoraAdapter::count_bytes(lora, model, kind)) + heads * 4;
+            plan.optimizers += (values + heads) * 12;
         }
         if request.train_rows > 0 {
-            plan.activations = activations(model, width, request.train_rows as u64, request.checkpointing);
+            let rows = request.train_rows as u64;
+            // A critic with an adapter runs a pass of its own beside that of the policies, and keeps all of it.
+            let shaping = request.critics.iter().any(|critic| critic.lora.is_some());
+            let beside = if shaping { row_bytes(model, width, false) } else { 0 };
+            plan.fixed = marft_torch::CHUNK_ROWS as u64 * model.vocab as u64 * width;
+            let with = |checkpointing| rows * (row_bytes(model, width, checkpointing) + beside) + plan.fixed;
+            (plan.activations, plan.checkpointed) = (with(request.checkpointing), with(true));
+            let keeps = request.critics.iter().any(|critic| critic.lora.is_none());
+            plan.features = if keeps { FEATURE_BYTES } else { 0 };
         }
         plan
     }
 
     /// All of it.
     pub fn total(&self) -> u64 {
-        self.base + self.adapters + self.optimizers + self.kv + self.activations
+        self.base + self.packed + self.adapters + self.optimizers + self.kv + self.features + self.activations
     }
 
-    /// Refuses a plan beyond `available` bytes, naming the cheapest change that would make it fit.
-    pub fn fit(&self, available: u64) -> Result<(), MemoryError> {
-        let needed = self.total();
-        if needed <= available {
-            return Ok(());
-        }
-        let excess = needed - available;
-        let suggestion = if self.activations > excess && self.train_rows > 1 {
-            let rows = (self.activations - excess) * self.train_rows as u64 / self.activations;
-            format!("train on at most {rows} tokens a pass instead of {}", self.train_rows)
-        } else if self.activations > 0 && !self.checkpointing {
-            "turn gradient checkpointing on".to_owned()
-        } else if self.kv > excess {
-            format!("give the key-value cache at most {}", human(self.kv - excess))
-        } else if self.optimizers + self.adapters > excess {
-            "train fewer adapters, or adapters of lower rank".to_owned()
-        } else {
-            "choose a smaller base model or a narrower compute type".to_owned()
-        };
-        Err(MemoryError { needed, available, suggestion })
+    /// One line: the total, and what there is where that is known.
+    pub fn summary(&self, available: Option<u64>) -> String {
+        let there = available.map_or(String::new(), |bytes| format!(" of the {} available", human(bytes)));
+        format!("takes at most {}{there}", human(self.total()))
     }
 }
 
@@ -131,9 +129,11 @@ impl fmt::Display for MemoryPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = [
             ("base", self.base),
+            ("packed copies", self.packed),
             ("adapters", self.adapters),
             ("optimisers", self.optimizers),
             ("key-value cache", self.kv),
+            ("critic features", self.features),
             ("activations", self.activations),
             ("total", self.total()),
         ];
@@ -145,8 +145,8 @@ impl fmt::Display for MemoryPlan {
     }
 }
 
-/// Bytes that a pass over `rows` keeps for its way back.
-fn activations(model: &ModelConfig, width: u64, rows: u64, checkpointing: bool) -> u64 {
+/// Bytes that a pass keeps for its way back, for each of its rows.
+fn row_bytes(model: &ModelConfig, width: u64, checkpointing: bool) -> u64 {
     let (hidden, ffn) = (model.hidden as u64, model.ffn as u64);
     let heads = (model.heads * model.head_dim) as u64;
     let kv = (model.kv_heads * model.head_dim) as u64;
@@ -158,12 +158,11 @@ fn activations(model: &ModelConfig, width: u64, rows: u64, checkpointing: bool) 
     let inputs = if checkpointing { model.layers as u64 * hidden } else { 0 };
     // While a block goes back, the gradients of its widest parts stand beside what it kept.
     let passing = 4 * ffn + 3 * hidden;
-    let logits = marft_torch::CHUNK_ROWS as u64 * model.vocab as u64 * width;
-    rows * (block * kept_blocks + inputs + passing + 2 * hidden) * width + logits
+    (block * kept_blocks + inputs + passing + 2 * hidden) * width
 }
 
 /// Bytes for people.
-fn human(bytes: u64) -> String {
+pub(super) fn human(bytes: u64) -> String {
     let (value, unit) = match bytes {
         0..1024 => return format!("{bytes} B"),
         1024..1_048_576 => (bytes as f64 / 1024.0, "KiB"),
@@ -196,7 +195,8 @@ mod tests {
     #[test]
     fn weights_and_states_are_counted_exactly() {
         let plan = plan(0, false);
-        assert_eq!(plan.base, 134_515_008 * 2);
+        // 61 norms of 576 values are f32
+        assert_eq!(plan.base, 134_515_008 * 2 + 61 * 576 * 2);
         // Rank 16 on seven projections of 30 layers, masters in f32 and copies in bf16; one of two has moments and gradients.
         assert_eq!(plan.adapters, 2 * 4_884_480 * 6);
         assert_eq!(plan.optimizers, 4_884_480 * 12);
@@ -204,22 +204,42 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_that_does_not_fit_says_what_would() {
-        let whole = plan(8192, false);
-        whole.fit(whole.total()).unwrap();
-        let error = whole.fit(2 << 30).unwrap_err().to_string();
-        assert!(error.contains("tokens a pass instead of 8192"), "{error}");
-        let tight = plan(8192, true);
+    fn recomputed_activations_are_few() {
+        let (whole, tight) = (plan(8192, false), plan(8192, true));
         assert!(tight.activations < whole.activations / 5);
-        let error = plan(0, false).fit(500 << 20).unwrap_err().to_string();
-        assert!(error.contains("key-value cache"), "{error}");
-        assert!(plan(0, false).fit(1 << 20).unwrap_err().to_string().contains("smaller base"));
+        assert_eq!((whole.checkpointed, tight.checkpointed), (tight.activations, tight.activations));
+    }
+
+    #[test]
+    fn packed_copies_and_features_are_counted_where_they_are_kept() {
+        let model = shapes::named("llama").unwrap();
+        let critic = |lora| [CriticConfig { hidden: vec![8], lora, ..CriticConfig::default() }];
+        let (frozen, shaping) = (critic(None), critic(Some(LoraConfig::default())));
+        let base = PlanRequest {
+            model: &model,
+            placement: Placement::FAST,
+            adapters: &[],
+            full: false,
+            critics: &[],
+            kv_bytes: 0,
+            train_rows: 64,
+            checkpointing: true,
+        };
+        let plain = MemoryPlan::new(&base);
+        assert_eq!((plain.packed, plain.features), (model.packed_bytes(Kind::BFloat16), 0));
+        let device = Placement { device: tch::Device::Cuda(0), ..Placement::FAST };
+        assert_eq!(MemoryPlan::new(&PlanRequest { placement: device, ..base.clone() }).packed, 0);
+        assert_eq!(MemoryPlan::new(&PlanRequest { full: true, ..base.clone() }).packed, 0);
+        let with = |critics| MemoryPlan::new(&PlanRequest { critics, ..base.clone() });
+        assert_eq!((with(&frozen).features, with(&frozen).activations), (256 << 20, plain.activations));
+        assert_eq!(with(&shaping).features, 0);
+        assert!(with(&shaping).activations > plain.activations, "its own pass is kept beside the other");
     }
 
     #[test]
     fn the_plan_prints_one_line_a_purpose() {
         let text = plan(1024, false).to_string();
-        assert_eq!(text.lines().count(), 6);
+        assert_eq!(text.lines().count(), 8);
         assert!(text.lines().last().unwrap().starts_with("total"));
     }
 }

@@ -3,11 +3,14 @@
 //! Whoever holds a [`DeviceHandle`](crate::device::DeviceHandle) calls the methods in [`commands`]; they run on the device
 //! thread, on its [`PolicyTable`]. The very tensors that generation reads are updated: there is no weight sync.
 
+mod available;
 pub mod bench;
 mod checkpoint;
 pub mod commands;
 mod error;
 mod forward;
+mod full;
+mod memory_fit;
 mod memory_plan;
 mod optimizer;
 mod pack;
@@ -22,8 +25,11 @@ mod tests;
 mod thicket;
 mod values;
 
+pub use available::available_memory;
+pub use checkpoint::OPTIMIZER_STATE;
 pub use error::TrainError;
-pub use memory_plan::{MemoryError, MemoryPlan, PlanRequest};
+pub use memory_fit::MemoryError;
+pub use memory_plan::{MemoryPlan, PlanRequest};
 pub use optimizer::{Optimizer, OptimizerConfig, UpdateReport};
 pub use policy::{Policy, PolicySpec};
 pub use schedule::{Decay, Schedule};

@@ -3,7 +3,8 @@
 use tch::{Kind, Tensor};
 
 use super::error::TrainError;
-use super::optimizer::{Optimizer, OptimizerConfig, UpdateReport, gradient};
+use super::full::FullWeights;
+use super::optimizer::{Optimizer, OptimizerConfig, UpdateReport};
 use crate::lora::{LoraAdapter, LoraConfig};
 use crate::model::Decoder;
 
@@ -33,8 +34,7 @@ pub enum PolicySpec {
 pub(crate) enum Weights {
     Base,
     Lora(LoraAdapter),
-    /// Leaves inside the decoder.
-    Full(Vec<Tensor>),
+    Full(FullWeights),
 }
 
 /// A policy on a device.
@@ -59,7 +59,7 @@ impl Policy {
                 // Masters: the leaves themselves where they are f32, wider copies where they are not.
                 let masters = leaves.iter().map(|leaf| leaf.detach().to_kind(Kind::Float)).collect();
                 let optimizer = Some(Optimizer::new(*optimizer, masters)?);
-                Ok(Self { weights: Weights::Full(leaves), optimizer, version: 0 })
+                Ok(Self { weights: Weights::Full(FullWeights::new(leaves)), optimizer, version: 0 })
             }
         }
     }
@@ -97,8 +97,8 @@ impl Policy {
         let weights = match &self.weights {
             Weights::Base => 0,
             Weights::Lora(adapter) => adapter.bytes(),
-            Weights::Full(leaves) => {
-                leaves.iter().filter(|leaf| leaf.kind() != Kind::Float).map(|leaf| leaf.numel() as u64 * 4).sum()
+            Weights::Full(full) => {
+                full.leaves().iter().filter(|leaf| leaf.kind() != Kind::Float).map(|leaf| leaf.numel() as u64 * 4).sum()
             }
         };
         weights + self.optimizer.as_ref().map_or(0, Optimizer::bytes)
@@ -108,8 +108,25 @@ impl Policy {
     pub(crate) fn refresh(&mut self) {
         match (&mut self.weights, &self.optimizer) {
             (Weights::Lora(adapter), _) => adapter.refresh(),
-            (Weights::Full(leaves), Some(optimizer)) => write_back(leaves, &optimizer.parameters),
+            (Weights::Full(full), Some(optimizer)) => write_back(full.leaves(), &optimizer.parameters),
             (Weights::Base | Weights::Full(_), _) => {}
+        }
+    }
+
+    /// Puts what a pass has left in the leaves to what was collected before.
+    pub(super) fn gather(&mut self) -> Result<(), TrainError> {
+        match &mut self.weights {
+            Weights::Full(full) => full.gather(),
+            Weights::Base | Weights::Lora(_) => Ok(()),
+        }
+    }
+
+    /// Drops the gradients collected so far.
+    pub(super) fn discard(&mut self) -> Result<(), TrainError> {
+        match &mut self.weights {
+            Weights::Base => Ok(()),
+            Weights::Lora(adapter) => Ok(marft_torch::clear_gradients(&adapter.parameters())?),
+            Weights::Full(full) => full.clear(),
         }
     }
 
@@ -119,7 +136,7 @@ impl Policy {
         let mut report = match &mut self.weights {
             Weights::Base => return Err(TrainError::Frozen(name.to_owned())),
             Weights::Lora(_) => optimizer.step_leaves()?,
-            Weights::Full(leaves) => update_leaves(optimizer, leaves)?,
+            Weights::Full(full) => update_full(optimizer, full)?,
         };
         self.refresh();
         self.version += u64::from(report.applied);
@@ -128,12 +145,10 @@ impl Policy {
     }
 }
 
-/// Steps the masters by the gradients of the leaves.
-fn update_leaves(optimizer: &mut Optimizer, leaves: &[Tensor]) -> Result<UpdateReport, TrainError> {
-    let gradients: Vec<_> =
-        leaves.iter().map(|leaf| gradient(leaf).map(|gradient| gradient.to_kind(Kind::Float))).collect();
-    let report = optimizer.step(&gradients)?;
-    marft_torch::clear_gradients(leaves)?;
+/// Steps the masters by what the leaves have collected.
+fn update_full(optimizer: &mut Optimizer, full: &mut FullWeights) -> Result<UpdateReport, TrainError> {
+    let report = optimizer.step(&full.gradients())?;
+    full.clear()?;
     Ok(report)
 }
 

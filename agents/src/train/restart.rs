@@ -17,10 +17,10 @@ impl PolicyTable {
         let parameters = match &policy.weights {
             Weights::Base => return Err(TrainError::Frozen(id.to_string())),
             Weights::Lora(adapter) => adapter.parameters(),
-            Weights::Full(leaves) => match policy.optimizer.take() {
+            Weights::Full(full) => match policy.optimizer.take() {
                 // wider masters know more than the leaves do
                 Some(optimizer) => optimizer.parameters,
-                None => leaves.iter().map(|leaf| leaf.detach().to_kind(Kind::Float)).collect(),
+                None => full.leaves().iter().map(|leaf| leaf.detach().to_kind(Kind::Float)).collect(),
             },
         };
         policy.optimizer = Some(Optimizer::new(config, parameters)?);

@@ -10,9 +10,9 @@ use super::error::TrainError;
 use super::forward::{Pass, runs};
 use super::optimizer::{OptimizerConfig, UpdateReport};
 use super::pack::Pack;
-use super::policy::{Policy, PolicySpec, Weights};
+use super::policy::{Policy, PolicySpec};
 use super::sequence::{TrainSequence, micro_batches};
-use crate::critic::{Critic, CriticConfig, CriticId, FeatureCache};
+use crate::critic::{Critic, CriticConfig, CriticId, FEATURE_BYTES, FeatureCache};
 use crate::generate::{Policies, PolicyId, Segment};
 use crate::lora::{LoraAdapter, SegmentAdapters};
 use crate::model::{Decoder, RowAdapters};
@@ -83,7 +83,7 @@ pub struct PolicyTable {
 
 impl Default for PolicyTable {
     fn default() -> Self {
-        Self::new(256 << 20)
+        Self::new(FEATURE_BYTES)
     }
 }
 
@@ -224,6 +224,10 @@ impl PolicyTable {
         if let Some(kept) = kept {
             pass.back(kept)?;
         }
+        drop(pass);
+        for policy in self.policies.values_mut() {
+            policy.gather()?;
+        }
         Ok(PassReport { loss: value, rows: pack.ids.numel(), scored: pack.targets.numel() })
     }
 
@@ -250,12 +254,8 @@ impl PolicyTable {
 
     /// Drops every gradient collected since the last updates.
     pub fn discard(&mut self) -> Result<(), TrainError> {
-        for policy in self.policies.values() {
-            match &policy.weights {
-                Weights::Base => {}
-                Weights::Lora(adapter) => marft_torch::clear_gradients(&adapter.parameters())?,
-                Weights::Full(leaves) => marft_torch::clear_gradients(leaves)?,
-            }
+        for policy in self.policies.values_mut() {
+            policy.discard()?;
         }
         for critic in self.critics.values() {
             marft_torch::clear_gradients(&critic.optimizer.parameters)?;

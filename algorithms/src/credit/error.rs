@@ -46,16 +46,6 @@ pub enum CreditError {
         /// The agent or turn without replays.
         agent: usize,
     },
-    /// The same reward would be collected several times along a chain.
-    #[error(
-        "{rule} pays the team reward to {turns} turns that one chain links: it would be counted {turns} times; use last_agent along the team's chain, or link each agent's own turns only (per_agent)"
-    )]
-    CountedTwice {
-        /// Who refuses.
-        rule: &'static str,
-        /// The number of linked turns.
-        turns: usize,
-    },
     /// A setting outside its range.
     #[error("{name} = {value} is outside {range}: {hint}")]
     Setting {

@@ -14,7 +14,8 @@
 //!
 //! Independent learners: with [`Chain::per_agent`](crate::trajectory::Chain::per_agent), or with estimators by turn. Not
 //! along the team's chain: there agent i also collects what agents i+1.. were paid, and the team reward counts n times.
-//! [`linked`] refuses that combination.
+//! [`Algorithm::from_settings`](crate::preset::Algorithm::from_settings) refuses that combination. Where an agent speaks more
+//! than once and its turns are linked, pay its last turn alone.
 //!
 //! # Shapes, units, errors
 //!
@@ -32,7 +33,7 @@
 //! # Ok::<(), marft_algorithms::Error>(())
 //! ```
 
-use super::{CreditError, check_finite, some_turns};
+use super::{check_finite, some_turns};
 use crate::Result;
 
 /// The whole reward for each of `turns` turns. See the [module documentation](self).
@@ -42,21 +43,12 @@ pub fn team_shared(turns: usize, reward: f64) -> Result<Vec<f64>> {
     Ok(vec![reward; turns])
 }
 
-/// Refuses paying `turns` linked turns the whole reward each, where more than one is paid.
-///
-/// `turns` is the number of turns of one episode that the estimator's chain links.
-pub fn linked(turns: usize) -> Result<()> {
-    if turns > 1 { Err(CreditError::CountedTwice { rule: "team_shared", turns }.into()) } else { Ok(()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn paying_linked_turns_is_refused_with_the_way_out() {
-        let refused = linked(3).unwrap_err().to_string();
-        assert!(refused.contains("3 times") && refused.contains("last_agent"), "{refused}");
-        assert!(linked(1).is_ok());
+    fn what_cannot_be_paid_is_refused() {
+        assert!(team_shared(0, 1.0).is_err() && team_shared(2, f64::NAN).is_err());
     }
 }

@@ -21,8 +21,9 @@
 //!
 //! # Shapes, units, errors
 //!
-//! `step` counts environment steps of all parallel episodes ([`global_step`]); `update` counts batches. Refuses no agents
-//! and an order that is not a permutation.
+//! `step` counts environment steps of all parallel episodes
+//! ([`environment_steps`](crate::preset::Algorithm::environment_steps)); `update` counts batches. Refuses no agents and an
+//! order that is not a permutation.
 //!
 //! # References
 //!
@@ -112,11 +113,6 @@ impl Schedule {
             }
         }
     }
-}
-
-/// Environment steps taken once `episode` (0-based) batches of `episode_length` steps in `parallel` environments are in.
-pub fn global_step(episode: u64, episode_length: u64, parallel: u64) -> u64 {
-    (episode + 1) * episode_length * parallel
 }
 
 #[cfg(test)]

@@ -17,7 +17,8 @@
 //!
 //! # Shapes, units, errors
 //!
-//! Steps are environment steps of all parallel episodes ([`global_step`](super::schedule::global_step)). Cannot fail.
+//! Steps are environment steps of all parallel episodes
+//! ([`environment_steps`](crate::preset::Algorithm::environment_steps)). Cannot fail.
 //!
 //! # References
 //!

@@ -2,11 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AggregationName, Compat, CreditRule, Estimator, Level, Linkage, LossKind, ScheduleKind, ValueError};
+use super::{
+    ActionNorm, AggregationName, Compat, CreditRule, Estimator, Level, Linkage, LossKind, Rescale, ScheduleKind,
+    ValueError,
+};
 use crate::advantage::gae::{GaeConfig, PerBorder};
 use crate::advantage::group::Std;
 use crate::advantage::grpo::ScaleOver;
 use crate::advantage::normalise::Scope;
+use crate::advantage::rescale::Bounds;
 use crate::kl::KlEstimator;
 use crate::loss::TisMode;
 use crate::order::schedule::{Schedule, SequentialOrder};
@@ -52,17 +56,44 @@ pub struct Algorithm {
     pub std_eps: f64,
     /// Weight of the step part of `gigpo`.
     pub step_weight: f64,
+    /// Whether `at-grpo` compares the rewards from a turn on instead of those of the turn.
+    #[serde(default)]
+    pub turn_returns: bool,
+    /// Bounds to which `rloo` clips rewards before it compares them, in units of reward; none clips nothing.
+    #[serde(default)]
+    pub reward_clip: Option<[f64; 2]>,
     /// Weight of the past in the baselines of `rae`.
     pub rae_decay: f64,
+    /// The baselines of `rae` before the first sample, in units of reward.
+    #[serde(default)]
+    pub rae_initial: f64,
+    /// Whether a sample enters the baseline of `rae` before it is compared with it.
+    #[serde(default)]
+    pub rae_update_first: bool,
     /// Scope of the mean that centres the final advantages.
     pub normalise_mean: Scope,
     /// Scope of the deviation that scales them.
     pub normalise_scale: Scope,
     /// Which deviation.
     pub normalise_std: Std,
+    /// Where the final advantages weigh more.
+    #[serde(default = "no_rescale")]
+    pub rescale: Rescale,
+    /// The factor where they weigh least.
+    #[serde(default = "rescale_low")]
+    pub rescale_low: f64,
+    /// The factor where they weigh most.
+    #[serde(default = "rescale_high")]
+    pub rescale_high: f64,
+    /// The least reward of an episode that counts as passed, in units of reward (`pass-rate`).
+    #[serde(default = "pass_at")]
+    pub pass_at: f64,
 
     /// The policy loss.
     pub loss: LossKind,
+    /// How the log-probability of an action is made of those of its tokens, at the level of actions.
+    #[serde(default = "sum")]
+    pub action_logprob: ActionNorm,
     /// How far the ratio may fall below 1.
     pub clip_low: f64,
     /// How far the ratio may rise above 1.
@@ -111,6 +142,9 @@ pub struct Algorithm {
     pub dynamic_sampling: bool,
     /// Rounds of sampling before giving up.
     pub max_sampling_rounds: u32,
+    /// The reward term by which groups agree or disagree; the total where absent.
+    #[serde(default)]
+    pub sampling_metric: Option<String>,
     /// Tokens before the limit at which the overlong penalty starts; none is no penalty.
     pub overlong_buffer: Option<u32>,
     /// The penalty at the limit, in units of reward.
@@ -124,6 +158,9 @@ pub struct Algorithm {
     pub update_interval: u64,
     /// The agent that begins.
     pub update_offset: u32,
+    /// The agents in the order of a `sequential` schedule, by label; that of the team where empty.
+    #[serde(default)]
+    pub order: Vec<String>,
     /// Environment steps during which the critic alone learns.
     pub warm_up_steps: u64,
     /// Passes over a batch.
@@ -146,6 +183,28 @@ pub struct Algorithm {
     pub compat: Compat,
 }
 
+// What older settings, which know nothing of a key, mean.
+
+fn no_rescale() -> Rescale {
+    Rescale::None
+}
+
+fn rescale_low() -> f64 {
+    Bounds::default().low
+}
+
+fn rescale_high() -> f64 {
+    Bounds::default().high
+}
+
+fn pass_at() -> f64 {
+    0.5
+}
+
+fn sum() -> ActionNorm {
+    ActionNorm::Sum
+}
+
 impl Default for Algorithm {
     fn default() -> Self {
         Self {
@@ -166,11 +225,20 @@ impl Default for Algorithm {
             scale_over: ScaleOver::Group,
             std_eps: 1e-6,
             step_weight: 1.0,
+            turn_returns: false,
+            reward_clip: None,
             rae_decay: 0.95,
+            rae_initial: 0.0,
+            rae_update_first: false,
             normalise_mean: Scope::Batch,
             normalise_scale: Scope::Batch,
             normalise_std: Std::Unbiased,
+            rescale: no_rescale(),
+            rescale_low: rescale_low(),
+            rescale_high: rescale_high(),
+            pass_at: pass_at(),
             loss: LossKind::PpoClip,
+            action_logprob: sum(),
             clip_low: 0.2,
             clip_high: 0.2,
             dual_clip: None,
@@ -194,12 +262,14 @@ impl Default for Algorithm {
             huber_delta: 10.0,
             dynamic_sampling: false,
             max_sampling_rounds: 10,
+            sampling_metric: None,
             overlong_buffer: None,
             overlong_factor: 1.0,
             mask_truncated: false,
             schedule: ScheduleKind::Concurrent,
             update_interval: 1000,
             update_offset: 0,
+            order: Vec::new(),
             warm_up_steps: 0,
             epochs: 1,
             mini_batches: 1,
@@ -235,13 +305,30 @@ impl Algorithm {
         self.kl_loss_coef != 0.0 || self.kl_reward_coef != 0.0
     }
 
-    /// When which agent learns; `seed` draws random orders.
-    pub fn schedule(&self, seed: u64) -> Schedule {
+    /// When which agent learns; `seed` draws random orders, and `labels` are those of the agents, by number.
+    ///
+    /// Agents that [`order`](Self::order) does not name come last, in their own order; names of others are passed over.
+    pub fn schedule(&self, seed: u64, labels: &[&str]) -> Schedule {
         match self.schedule {
             ScheduleKind::Concurrent => Schedule::Concurrent,
             ScheduleKind::Interval => Schedule::Interval { interval: self.update_interval, offset: self.update_offset },
-            ScheduleKind::Sequential => Schedule::Sequential { order: SequentialOrder::Fixed },
+            ScheduleKind::Sequential if self.order.is_empty() => Schedule::Sequential { order: SequentialOrder::Fixed },
+            ScheduleKind::Sequential => {
+                let place = |label: &str| self.order.iter().position(|own| own == label).unwrap_or(self.order.len());
+                let mut order: Vec<u32> = (0..).take(labels.len()).collect();
+                order.sort_by_key(|agent| place(labels[*agent as usize]));
+                Schedule::Sequential { order: SequentialOrder::Given(order) }
+            }
             ScheduleKind::SequentialRandom => Schedule::Sequential { order: SequentialOrder::Random { seed } },
+        }
+    }
+
+    /// The environment steps that schedules and warm-ups count for a batch of `batch` steps that comes after `before` others:
+    /// those before it, and in MARFT's first release its own too.
+    pub fn environment_steps(&self, before: u64, batch: u64) -> u64 {
+        match self.compat {
+            Compat::None => before,
+            Compat::MarftV1 => before + batch,
         }
     }
 

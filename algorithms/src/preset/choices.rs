@@ -134,11 +134,45 @@ choices! {
         SequentialRandom,
     }
 
+    /// Where advantages weigh more; each is a module of [`rescale`](crate::advantage::rescale).
+    Rescale {
+        /// Nowhere.
+        None,
+        /// [`pass_rate`](crate::advantage::rescale::pass_rate): in groups that are half solved.
+        PassRate,
+        /// [`entropy`](mod@crate::advantage::rescale::entropy): in roll-outs in which the policies hesitated.
+        Entropy,
+    }
+
+    /// How the log-probabilities of an action's tokens become one; see
+    /// [`action_logprob`](mod@crate::action_logprob).
+    ActionNorm {
+        /// Their sum.
+        Sum,
+        /// Their mean over the tokens in the loss.
+        Token,
+        /// Their sum by the number of words.
+        Word,
+    }
+
     /// Whose defects to reproduce.
     Compat {
         /// Nobody's.
         None,
         /// Those of MARFT's first release, so that parity can be shown.
+        ///
+        /// Reproduced, by the numbers of our dossier on that program: the bootstrap that is cut inside the first step after a
+        /// reset (B1), Huber's error that is 0 far below (B4), a genuine advantage of 0 that is taken for a missing one (B17),
+        /// chunks of a mini-batch that weigh by rows instead of tokens (B18; the chunks are those of `batch_tokens`), an end by
+        /// truncation without a bootstrap (B21); in the presets `marft-v1` and `marft-v1-token` also the gates on divergence
+        /// (B10) and the different agents that begin (B11). Besides: advantages are normalised mini-batch by mini-batch over
+        /// all agents, rows that fill no mini-batch are dropped, the rows of a joint action stay together, the critic learns
+        /// from every agent whoever's turn it is, and warm-up and interval count the batch at hand.
+        ///
+        /// Not reproduced, for they are faults of a program and not of an update: stale buffers, crashes, idle passes, flags
+        /// that are not read, resumption, evaluation, seeds, half precision, logs, prompts and devices (B2, B3, B6, B9, B12 to
+        /// B16, B19, B20, B22), ratios against another distribution than was sampled (B5), contexts that are cut for scoring
+        /// alone (B7), and bootstraps from a text without profile (B8).
         MarftV1,
     }
 }

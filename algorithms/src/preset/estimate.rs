@@ -44,7 +44,8 @@ impl Algorithm {
     /// The running baselines of `rae`, without history; `None` for other estimators.
     pub fn rae(&self) -> Result<Option<Rae>> {
         if self.estimator == Estimator::Rae {
-            Ok(Some(Rae::new(RaeConfig { decay: self.rae_decay, ..RaeConfig::default() })?))
+            let (initial, update_first) = (self.rae_initial, self.rae_update_first);
+            Ok(Some(Rae::new(RaeConfig { decay: self.rae_decay, initial, update_first })?))
         } else {
             Ok(None)
         }
@@ -54,7 +55,8 @@ impl Algorithm {
     ///
     /// `anchors` has one hash per turn, of the state in which it was taken (`gigpo`); `baselines` is the state of `rae`,
     /// where each role counts with the sum of the rewards of its turns in an episode, and all tasks share a baseline. Refuses what the chosen
-    /// estimator refuses, and a missing anchor list or baseline.
+    /// estimator refuses, and a missing anchor list or baseline. With the compat of MARFT's first release nothing is
+    /// normalised yet: see [`in_mini_batch`](Self::in_mini_batch).
     pub fn estimate<F: Real>(
         &self,
         chain: &Chain<F>,
@@ -79,11 +81,8 @@ impl Algorithm {
     }
 
     fn normalised<F: Real>(&self, chain: &Chain<F>, advantage: Vec<F>) -> Result<Vec<F>> {
-        if self.compat == Compat::MarftV1 {
-            let wide: Vec<f64> = advantage.iter().map(|a| a.wide()).collect();
-            return Ok(normalise_nonzero(&wide).into_iter().map(F::narrow).collect());
-        }
-        if (self.normalise_mean, self.normalise_scale) == (Scope::None, Scope::None) {
+        let none = (self.normalise_mean, self.normalise_scale) == (Scope::None, Scope::None);
+        if none || self.compat == Compat::MarftV1 {
             return Ok(advantage);
         }
         let config = NormaliseConfig {
@@ -93,6 +92,18 @@ impl Algorithm {
             ..NormaliseConfig::default()
         };
         normalise(chain, &advantage, &config)
+    }
+
+    /// The advantages of one mini-batch, all agents and tokens together: as they are, and normalised once more for every
+    /// mini-batch by [`normalise_nonzero`] with the compat of MARFT's first release.
+    pub fn in_mini_batch<F: Real>(&self, advantage: Vec<F>) -> Vec<F> {
+        match self.compat {
+            Compat::None => advantage,
+            Compat::MarftV1 => {
+                let wide: Vec<f64> = advantage.iter().map(|a| a.wide()).collect();
+                normalise_nonzero(&wide).into_iter().map(F::narrow).collect()
+            }
+        }
     }
 
     fn on<F: Real>(
@@ -134,7 +145,7 @@ impl Algorithm {
             }
             Estimator::Rloo => {
                 let (rewards, groups) = episodes();
-                by_episode(rloo(&rewards, &groups, &RlooConfig::default())?)
+                by_episode(rloo(&rewards, &groups, &RlooConfig { clip: self.reward_clip, ..RlooConfig::default() })?)
             }
             Estimator::ReinforcePp | Estimator::ReinforcePpBaseline => {
                 let baseline = self.estimator == Estimator::ReinforcePpBaseline;
@@ -142,7 +153,9 @@ impl Algorithm {
                 reinforce_pp(chain, &config).map(plain)
             }
             Estimator::DrMas => dr_mas(chain, &DrMasConfig { std, eps }).map(by_turn),
-            Estimator::AtGrpo => at_grpo(chain, &AtGrpoConfig { std, eps, ..AtGrpoConfig::default() }).map(by_turn),
+            Estimator::AtGrpo => {
+                at_grpo(chain, &AtGrpoConfig { std, eps, returns: self.turn_returns, gamma }).map(by_turn)
+            }
             Estimator::Magrpo => magrpo(chain, &MagrpoConfig { gamma, std, eps }).map(by_turn),
             Estimator::Gigpo => {
                 let what = "one anchor per turn: the hash of the state in which it was taken";

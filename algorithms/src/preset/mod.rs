@@ -41,14 +41,17 @@ mod error;
 mod estimate;
 mod losses;
 mod names;
+mod rescale;
 mod resolve;
 mod tables;
 mod unread;
 
 pub use algorithm::Algorithm;
 pub use choices::{
-    AggregationName, Compat, CreditRule, Defaults, Estimator, Level, Linkage, LossKind, ScheduleKind, ValueError,
+    ActionNorm, AggregationName, Compat, CreditRule, Defaults, Estimator, Level, Linkage, LossKind, Rescale,
+    ScheduleKind, ValueError,
 };
 pub use error::PresetError;
 pub use estimate::Estimate;
+pub use rescale::Rollouts;
 pub use tables::PRESETS;

@@ -3,7 +3,7 @@
 //! A name may stand for several settings (`gamma` for all three discounts), and some values need translation (`loss_type =
 //! "dr_grpo"` is an aggregation). Names of one setting that are given together must agree.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::LossKind;
 
@@ -43,6 +43,8 @@ pub(super) const ALIASES: &[(&str, &[&str])] = &[
     ("max_new_tokens", &["max_completion_length"]),
     ("loss_scale_factor", &["max_completion_length"]),
     ("behav_imp_weight_cap", &["behaviour_cap"]),
+    ("normalization_mode", &["action_logprob"]),
+    ("reward_clip_range", &["reward_clip"]),
     ("vllm_importance_sampling_clip_max", &["sampler_weight_max"]),
     ("rollout_is_threshold", &["sampler_weight_max"]),
     ("vllm_importance_sampling_clip_min", &["sampler_weight_min"]),
@@ -95,6 +97,9 @@ pub(super) const TRANSLATED: &[&str] = &[
 
 /// Our settings for a translated name, or why the value has no meaning.
 pub(super) fn translate(key: &str, value: &Value) -> Result<Vec<(&'static str, Value)>, &'static str> {
+    if let ("filter_groups", Some(table)) = (key, value.as_object()) {
+        return filter_groups(table);
+    }
     let settings = match (key, value.as_str(), value.as_bool()) {
         ("adv_estimator" | "advantage_estimator", Some(name), _) => {
             let ours = match name {
@@ -162,6 +167,27 @@ pub(super) fn translate(key: &str, value: &Value) -> Result<Vec<(&'static str, V
         (_, None, _) if value.is_boolean() => return Err("it takes a name, not true or false"),
         _ => return Err("it takes true or false, or one of the names of its program"),
     };
+    Ok(settings)
+}
+
+/// verl's table `{ enable, metric, max_num_gen_batches }`. Switched off, the others mean nothing.
+fn filter_groups(table: &Map<String, Value>) -> Result<Vec<(&'static str, Value)>, &'static str> {
+    const KEYS: [&str; 3] = ["enable", "metric", "max_num_gen_batches"];
+    let of_total = |metric: &Value| matches!(metric.as_str(), Some("seq_reward" | "seq_final_reward"));
+    if table.keys().any(|key| !KEYS.contains(&key.as_str())) {
+        return Err("its keys are enable, metric and max_num_gen_batches");
+    }
+    let on = match table.get("enable") {
+        None => false,
+        Some(on) => on.as_bool().ok_or("its enable is true or false")?,
+    };
+    let mut settings = vec![("dynamic_sampling", json!(on))];
+    if let (true, Some(metric)) = (on, table.get("metric").filter(|metric| !metric.is_null() && !of_total(metric))) {
+        settings.push(("sampling_metric", metric.clone()));
+    }
+    if let (true, Some(rounds)) = (on, table.get("max_num_gen_batches")) {
+        settings.push(("max_sampling_rounds", rounds.clone()));
+    }
     Ok(settings)
 }
 

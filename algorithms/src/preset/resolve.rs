@@ -36,11 +36,17 @@ impl Algorithm {
         };
         let base = merge(&Self::default(), preset.as_object().into_iter().flatten())?;
         let given = canonical(settings, &base)?;
-        let algorithm =
+        let mut algorithm =
             merge(&base, given.iter().map(|(key, (_, value))| (*key, value))).map_err(|error| rename(error, &given))?;
+        if let (Some(buffer), false) = (base.overlong_buffer, given.contains_key("overlong_buffer")) {
+            algorithm.overlong_buffer = Some(in_proportion(buffer, base.max_completion_length, &algorithm));
+        }
         algorithm.check()?;
         for (key, (written, _)) in &given {
-            if let Some(reason) = algorithm.unread(key) {
+            // a name for several settings with one value has an effect as soon as one of them is read
+            let targets = ALIASES.iter().find(|(alias, _)| alias == written).map_or(&[][..], |(_, targets)| *targets);
+            let read = |target: &&str| algorithm.unread(target).is_none();
+            if let Some(reason) = algorithm.unread(key).filter(|_| !targets.iter().any(read)) {
                 return Err(PresetError::Unread { key: written.clone(), reason }.into());
             }
         }
@@ -54,6 +60,12 @@ impl Algorithm {
         let aliases = ALIASES.iter().map(|(alias, settings)| (*alias, settings.to_vec()));
         own.chain(aliases).chain(TRANSLATED.iter().map(|name| (*name, Vec::new()))).collect()
     }
+}
+
+/// A preset's buffer is made for the limit of that preset: the same part of another limit, and at least a token.
+fn in_proportion(buffer: u32, limit: u32, algorithm: &Algorithm) -> u32 {
+    let part = u64::from(buffer) * u64::from(algorithm.max_completion_length) / u64::from(limit.max(1));
+    u32::try_from(part).unwrap_or(u32::MAX).max(1)
 }
 
 /// Our names for what was written.

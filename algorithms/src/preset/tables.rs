@@ -100,7 +100,7 @@ fn ours(preset: &str) -> Option<Value> {
             }),
         ),
         "at-grpo" => {
-            with(critic_free("at-grpo"), json!({ "credit": "per-step", "aggregation": "seq-mean-token-mean" }))
+            with(critic_free("at-grpo"), json!({ "credit": "team-shared", "aggregation": "seq-mean-token-mean" }))
         }
         "magrpo" => with(
             critic_free("magrpo"),
@@ -110,7 +110,7 @@ fn ours(preset: &str) -> Option<Value> {
             }),
         ),
         "dr-mas" => with(critic_free("dr-mas"), json!({ "aggregation": "token-mean" })),
-        "rae" => with(critic_free("rae"), json!({ "group_size": 1, "loss": "reinforce", "credit": "per-step" })),
+        "rae" => with(critic_free("rae"), json!({ "group_size": 1, "loss": "reinforce", "credit": "team-shared" })),
         _ => return None,
     })
 }

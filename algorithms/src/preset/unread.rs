@@ -1,6 +1,8 @@
 //! Which settings an algorithm does not read: a key without effect is an error, never a silent no-op.
 
-use super::{AggregationName, Algorithm, CreditRule, Estimator, LossKind, ScheduleKind, ValueError};
+use super::{
+    AggregationName, Algorithm, Compat, CreditRule, Estimator, Level, LossKind, Rescale, ScheduleKind, ValueError,
+};
 use crate::advantage::group::Std;
 use crate::advantage::normalise::Scope;
 
@@ -11,16 +13,27 @@ impl Algorithm {
         let estimator = self.estimator;
         let divides = matches!(estimator, E::Grpo | E::DrMas | E::AtGrpo | E::Magrpo | E::Gigpo);
         let ratio = matches!(self.loss, LossKind::PpoClip | LossKind::Gspo | LossKind::Decoupled);
+        let first_release = self.compat == Compat::MarftV1;
         let (read, reason) = match key {
-            "lambda_token" | "lambda_agent" | "lambda_step" => {
-                (self.needs_critic(), "only gae and joint have a lambda; use estimator = \"gae\"")
+            "lambda_token" | "lambda_agent" | "lambda_step" if !self.needs_critic() => {
+                (false, "only gae and joint have a lambda; use estimator = \"gae\"")
+            }
+            "lambda_token" | "lambda_agent" if estimator == E::Joint => {
+                (false, "joint has one advantage a step, and reads lambda_step alone")
+            }
+            "gamma_token" | "lambda_token" if self.level == Level::Action => {
+                (false, "level = \"action\" has no borders between tokens")
+            }
+            "normalise_mean" | "normalise_scale" | "normalise_std" if first_release => {
+                (false, "compat = \"marft-v1\" normalises every mini-batch in its own way")
             }
             "gamma_token" | "gamma_agent" => (
                 matches!(estimator, E::Gae | E::MonteCarlo | E::ReinforcePp),
                 "this estimator discounts no tokens and no agents",
             ),
             "gamma_step" => (
-                matches!(estimator, E::Gae | E::Joint | E::MonteCarlo | E::ReinforcePp | E::Gigpo | E::Magrpo),
+                matches!(estimator, E::Gae | E::Joint | E::MonteCarlo | E::ReinforcePp | E::Gigpo | E::Magrpo)
+                    || (estimator == E::AtGrpo && self.turn_returns),
                 "this estimator sums rewards without discount",
             ),
             "std" => (divides, "this estimator divides by no group deviation; grpo does"),
@@ -30,7 +43,17 @@ impl Algorithm {
                 "only grpo chooses over which samples its deviation is taken",
             ),
             "step_weight" => (estimator == E::Gigpo, "only gigpo has a step part"),
-            "rae_decay" => (estimator == E::Rae, "only rae has a running baseline"),
+            "turn_returns" => (estimator == E::AtGrpo, "only at-grpo compares turns with turns"),
+            "reward_clip" => (estimator == E::Rloo, "only rloo clips rewards"),
+            "rae_decay" | "rae_initial" | "rae_update_first" => {
+                (estimator == E::Rae, "only rae has a running baseline")
+            }
+            "rescale_low" | "rescale_high" => (self.rescale != Rescale::None, "rescale is none"),
+            "pass_at" => (self.rescale == Rescale::PassRate, "only rescale = \"pass-rate\" reads it"),
+            "action_logprob" => (
+                self.level == Level::Action,
+                "only level = \"action\" makes one log-probability of those of the tokens",
+            ),
             "normalise_std" => (self.normalise_scale != Scope::None, "normalise_scale is none"),
             "credit_discount" => (self.credit == CreditRule::StepDiscount, "only credit = \"step-discount\" reads it"),
             "team_weight" => (self.credit == CreditRule::OwnTeamMix, "only credit = \"own-team-mix\" reads it"),
@@ -54,8 +77,9 @@ impl Algorithm {
             "sampler_weight_min" | "sampler_weight_mode" => {
                 (self.sampler_weight_max.is_some(), "sampler_weight_max is not set")
             }
-            "max_sampling_rounds" => (self.dynamic_sampling, "dynamic_sampling is off"),
+            "max_sampling_rounds" | "sampling_metric" => (self.dynamic_sampling, "dynamic_sampling is off"),
             "overlong_factor" => (self.overlong_buffer.is_some(), "overlong_buffer is not set"),
+            "order" => (self.schedule == ScheduleKind::Sequential, "only schedule = \"sequential\" reads it"),
             "update_interval" | "update_offset" => {
                 (self.schedule == ScheduleKind::Interval, "only schedule = \"interval\" reads it")
             }

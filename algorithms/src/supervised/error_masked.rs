@@ -30,12 +30,12 @@
 //! # Ok::<(), marft_algorithms::Error>(())
 //! ```
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::loss::within;
 
 /// What of a failing turn is left out of the loss.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorMask {
     /// The whole turn.

@@ -1,6 +1,8 @@
 //! The same elements linked differently: one chain per agent, or one element per action.
 
-use super::{Boundary, Chain, Real, Turn};
+use std::collections::BTreeMap;
+
+use super::{Boundary, Chain, Real, Turn, TurnIds};
 use crate::Result;
 
 /// A chain with its elements in another order, and the way back.
@@ -32,10 +34,14 @@ impl<F: Real> Chain<F> {
     /// Within an episode the turns are sorted by agent, then in their old order; every border between two turns of one
     /// agent becomes [`Boundary::Step`], the last takes the close of the episode. Without dependencies between agents
     /// (D = 0) the result does not depend on the order in which the agents acted inside a step.
+    ///
+    /// What an agent said in an episode is an episode of its own, so `episode` and `group` are numbered anew: nobody is
+    /// compared with another agent.
     pub fn per_agent(&self) -> Regrouped<F> {
         let mut chain = Self::default();
         let mut source = Vec::with_capacity(self.len());
         let mut truncated = 0;
+        let (mut episodes, mut groups) = (Numbers::default(), Numbers::default());
         for episode in self.episodes() {
             let mut order: Vec<usize> = episode.collect();
             let last = order[order.len() - 1];
@@ -49,7 +55,9 @@ impl<F: Real> Chain<F> {
                 let start = source.len();
                 source.extend(self.turns[turn].range.clone());
                 chain.boundary.extend_from_slice(&self.boundary[self.turns[turn].range.clone()]);
-                chain.turns.push(Turn { ids: self.turns[turn].ids, range: start..source.len() });
+                let ids = self.turns[turn].ids;
+                let (episode, group) = (episodes.of((ids.episode, agent)), groups.of((ids.group, agent)));
+                chain.turns.push(Turn { ids: TurnIds { episode, group, ..ids }, range: start..source.len() });
                 let border = source.len() - 1;
                 chain.boundary[border] = if more { Boundary::Step } else { close };
                 if !more {
@@ -87,5 +95,16 @@ impl<F: Real> Chain<F> {
             chain.turns.push(Turn { ids: turn.ids, range: index..index + 1 });
         }
         chain
+    }
+}
+
+/// Numbers for keys, in order of first appearance.
+#[derive(Default)]
+struct Numbers(BTreeMap<(u32, u32), u32>);
+
+impl Numbers {
+    fn of(&mut self, key: (u32, u32)) -> u32 {
+        let next = self.0.len() as u32;
+        *self.0.entry(key).or_insert(next)
     }
 }

@@ -10,8 +10,9 @@ use marft_algorithms::credit::per_step::per_step;
 use marft_algorithms::credit::step_discount::step_discount;
 use marft_algorithms::order::accumulation::chunk_weights;
 use marft_algorithms::order::factor::Factor;
-use marft_algorithms::order::schedule::{Schedule, SequentialOrder, global_step};
+use marft_algorithms::order::schedule::{Schedule, SequentialOrder};
 use marft_algorithms::order::warm_up::WarmUp;
+use marft_algorithms::preset::{Algorithm, Compat};
 use marft_algorithms::trajectory::{Chain, Close, EpisodeRecord, TurnIds, TurnRecord};
 use serde_json::Value;
 
@@ -180,11 +181,15 @@ fn agent_schedule() {
 fn global_step_counter() {
     let (inputs, expected) = fixture("global_step_counter");
     let [length, threads] = ["episode_length", "n_rollout_threads"].map(|name| number(&inputs[name]) as u64);
-    let got: Vec<f64> = numbers(&inputs["episodes"])
-        .iter()
-        .map(|&episode| global_step(episode as u64, length, threads) as f64)
-        .collect();
-    assert_eq!(got, numbers(&expected["s"]));
+    let episodes = numbers(&inputs["episodes"]);
+    let count = |compat| -> Vec<f64> {
+        let algorithm = Algorithm { compat, ..Algorithm::default() };
+        let batch = length * threads;
+        episodes.iter().map(|&before| algorithm.environment_steps(before as u64 * batch, batch) as f64).collect()
+    };
+    assert_eq!(count(Compat::MarftV1), numbers(&expected["s"]));
+    let ours: Vec<f64> = numbers(&expected["s"]).iter().map(|s| s - (length * threads) as f64).collect();
+    assert_eq!(count(Compat::None), ours, "the batch at hand does not count yet");
 }
 
 #[test]
@@ -259,12 +264,17 @@ fn credit_assignment() {
 /// The score of a team of which some agents answered is the environment's affair; here it is paid to the last agent.
 #[test]
 fn math_env_reward() {
-    let (_, expected) = fixture("math_env_reward");
+    let (inputs, expected) = fixture("math_env_reward");
     let rows = expected.as_array().expect("rows");
     assert_eq!(rows.len(), 12);
     for row in rows {
-        let agents = numbers(&row["correct"]).len();
-        near(&last_agent(agents, number(&row["score"])).expect("a team"), &numbers(&row["rewards"]), 0.0);
+        let (correct, answers) = (numbers(&row["correct"]), numbers(&row["with_answer"]));
+        let right: f64 = correct.iter().zip(&answers).map(|(right, answers)| right * answers).sum();
+        let score = right / answers.iter().sum::<f64>();
+        near(&[score], &[number(&row["score"])], 0.0);
+        near(&last_agent(correct.len(), score).expect("a team"), &numbers(&row["rewards"]), 0.0);
+        let done = score > 0.0 || number(&row["step"]) >= number(&inputs["horizon"]);
+        assert_eq!(row["done"].as_bool(), Some(done));
     }
 }
 

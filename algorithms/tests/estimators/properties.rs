@@ -1,12 +1,17 @@
 //! What must hold for every batch: conservation, invariance, and no leaks.
 
+use marft_algorithms::advantage::at_grpo::{AtGrpoConfig, at_grpo};
+use marft_algorithms::advantage::dr_grpo::{DrGrpoConfig, dr_grpo};
+use marft_algorithms::advantage::dr_mas::{DrMasConfig, dr_mas};
 use marft_algorithms::advantage::gae::{GaeConfig, PerBorder, gae};
+use marft_algorithms::advantage::gigpo::{GigpoConfig, gigpo};
 use marft_algorithms::advantage::group::{GroupKey, episode_groups};
 use marft_algorithms::advantage::grpo::{GrpoConfig, grpo};
 use marft_algorithms::advantage::joint::joint;
 use marft_algorithms::advantage::magrpo::{MagrpoConfig, magrpo};
 use marft_algorithms::advantage::monte_carlo::{MonteCarloConfig, monte_carlo};
 use marft_algorithms::advantage::normalise::{NormaliseConfig, normalise};
+use marft_algorithms::advantage::reinforce_pp::{ReinforcePpConfig, reinforce_pp};
 use marft_algorithms::advantage::rloo::{RlooConfig, rloo};
 use marft_algorithms::order::accumulation::chunk_weights;
 use marft_algorithms::order::factor::Factor;
@@ -361,5 +366,11 @@ fn a_group_of_one_is_refused_whatever_the_estimator() {
     assert!(grpo(&rewards, &groups, &GrpoConfig::default()).is_err());
     assert!(rloo(&rewards, &groups, &RlooConfig::default()).is_err());
     assert!(magrpo(&chain, &MagrpoConfig::default()).is_err());
+    assert!(dr_grpo(&rewards, &groups, &DrGrpoConfig::default()).is_err());
+    assert!(dr_mas(&chain, &DrMasConfig::default()).is_err());
+    assert!(at_grpo(&chain, &AtGrpoConfig::default()).is_err());
+    assert!(gigpo(&chain, &[1], &GigpoConfig::default()).is_err());
+    let baseline = ReinforcePpConfig { baseline: true, ..ReinforcePpConfig::default() };
+    assert!(reinforce_pp(&chain, &baseline).is_err());
     assert_eq!(GroupKey::AgentTurn.turns(&chain), [0]);
 }

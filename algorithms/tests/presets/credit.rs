@@ -48,6 +48,31 @@ fn a_role_whose_reward_never_varies_learns_only_from_the_teams() {
     }
 }
 
+/// Two agents of which one is paid: on chains of their own, the other learns nothing, and the paid one is compared with itself
+/// alone.
+#[test]
+fn on_chains_of_its_own_each_agent_is_compared_with_itself() {
+    let chain = spoken(&[vec![0.0, 1.0], vec![0.0, 0.0], vec![0.0, 0.5]], 1);
+    let (mean, deviation) = (0.5, 0.5);
+    let grpo = json!({ "preset": "grpo", "chain": "agent" });
+    let near = |got: Vec<f64>, want: [f64; 6]| {
+        assert!(got.iter().zip(want).all(|(got, want)| (got - want).abs() < 1e-12), "{got:?} instead of {want:?}");
+    };
+    let own = |reward: f64| (reward - mean) / (deviation + 1e-6);
+    near(advantages(grpo.clone(), &chain), [0.0, own(1.0), 0.0, own(0.0), 0.0, own(0.5)]);
+    near(advantages(json!({ "preset": "rloo", "chain": "agent" }), &chain), [0.0, 0.75, 0.0, -0.75, 0.0, 0.0]);
+    let uniform = resolve(grpo).expect("a preset").estimate(&chain, None, None).expect("an estimate").uniform_groups;
+    assert_eq!(uniform, Some(0.5), "the group of the one that is not paid");
+}
+
+/// MAGRPO pays a joint action once: on chains of their own that is each agent's own, and nobody's reward is lost.
+#[test]
+fn magrpo_on_chains_of_their_own_keeps_every_agents_reward() {
+    let chain = spoken(&[vec![1.0, 10.0], vec![0.0, 30.0]], 1);
+    assert_eq!(advantages(json!({ "preset": "magrpo", "chain": "agent" }), &chain), [0.5, -10.0, -0.5, 10.0]);
+    assert_eq!(advantages(json!({ "preset": "magrpo" }), &chain), [-9.5, -9.5, 9.5, 9.5]);
+}
+
 /// Group estimators see the sum of an episode's rewards; with a critic it matters where they fall.
 #[test]
 fn dense_rewards_are_partial_credit_in_the_sum_unless_there_is_a_critic() {

@@ -55,7 +55,7 @@ fn the_first_release_begins_with_another_agent_at_each_level() {
     let of = |preset: &str, interval: u64| -> Algorithm {
         resolve(json!({ "preset": preset, "agent_iteration_interval": interval })).expect("a preset")
     };
-    let learners = |algorithm: &Algorithm, step| algorithm.schedule(0).learners(step, 0, 2).expect("two agents");
+    let learners = |algorithm: &Algorithm, step| algorithm.schedule(0, &[]).learners(step, 0, 2).expect("two agents");
     let (action, token) = (of("marft-v1", 1000), of("marft-v1-token", 1000));
     for [step, first, second] in
         [[0, 0, 1], [4, 0, 1], [999, 0, 1], [1000, 1, 0], [1999, 1, 0], [2000, 0, 1], [3000, 1, 0]]
@@ -206,7 +206,7 @@ fn ours() {
     // The programs of the papers: CoMLRL, Dr.MAS, PettingLLMs, SPIRAL, verl-agent.
     holds(of("magrpo"), json!({ "group_size": 4, "gamma_step": 0.9, "std": "none", "learning_rate": 5e-6 }));
     holds(of("dr-mas"), json!({ "group_size": 8, "learning_rate": 1e-6, "kl_loss_coef": 0, "kl_reward_coef": 0 }));
-    holds(of("at-grpo"), json!({ "group_size": 8, "credit": "per-step" }));
+    holds(of("at-grpo"), json!({ "group_size": 8, "credit": "team-shared" }));
     holds(of("rae"), json!({ "rae_decay": 0.95, "group_size": 1 }));
     holds(of("gigpo"), json!({ "gamma_step": 0.95, "step_weight": 1, "group_size": 8 }));
 }

@@ -1,6 +1,6 @@
 //! Every refused combination says why, and what to use.
 
-use marft_algorithms::preset::Algorithm;
+use marft_algorithms::preset::{Algorithm, Linkage};
 use serde_json::{Value, json};
 
 use super::{chain_of, refused, resolve};
@@ -11,9 +11,16 @@ fn contradictions() {
     refused(json!({ "level": "action", "loss": "gspo" }), &["one log-probability", "level = \"token\"", "ppo-clip"]);
     refused(json!({ "estimator": "joint", "chain": "agent" }), &["takes it apart", "estimator = \"gae\""]);
     refused(json!({ "dynamic_sampling": true }), &["has no groups", "leave dynamic_sampling out"]);
-    for estimator in ["monte-carlo", "reinforce-pp"] {
-        let settings = json!({ "estimator": estimator, "credit": "team-shared" });
-        refused(settings, &["once per turn", "chain = \"agent\""]);
+    refused(json!({ "rescale": "pass-rate" }), &["how many of them passed", "rescale = \"entropy\""]);
+    refused(json!({ "preset": "gigpo", "chain": "agent" }), &["another order", "leave chain out"]);
+    for preset in ["marft-t", "ppo", "reinforce++", "grpo", "dr-grpo", "rloo", "magrpo", "dr-mas", "gigpo"] {
+        refused(json!({ "preset": preset, "credit": "team-shared" }), &["once per agent", "chain = \"agent\""]);
+        for credit in ["difference", "leave-one-out"] {
+            refused(json!({ "preset": preset, "credit": credit }), &["what one agent was worth", "chain = \"agent\""]);
+        }
+    }
+    for preset in ["at-grpo", "rae"] {
+        assert!(resolve(json!({ "preset": preset, "credit": "difference" })).is_ok(), "{preset}");
     }
     for preset in ["dr-grpo", "rloo", "reinforce++-baseline", "gigpo", "at-grpo", "magrpo", "dr-mas", "dapo"] {
         refused(json!({ "preset": preset, "n": 1 }), &["group_size is 1", "at least 2", "gae, reinforce-pp or rae"]);
@@ -29,7 +36,8 @@ fn a_setting_out_of_range_is_named_with_its_range() {
         }
     }
     let not_negative = ["clip_low", "clip_high", "std_eps", "step_weight", "kl_loss_coef", "kl_reward_coef"];
-    for key in not_negative.into_iter().chain(["value_coef", "learning_rate"]) {
+    let rates = ["value_coef", "learning_rate", "critic_learning_rate", "weight_decay", "overlong_factor"];
+    for key in not_negative.into_iter().chain(rates) {
         refused(json!({ key: -0.5 }), &[key, "-0.5", "it must not be negative"]);
     }
     for (key, value, reason) in [
@@ -37,7 +45,20 @@ fn a_setting_out_of_range_is_named_with_its_range() {
         ("ratio_min", json!(1.5), "it must lie in [0, 1]"),
         ("ratio_max", json!(0.5), "it must be at least 1"),
         ("huber_delta", json!(0.0), "it must be positive"),
-        ("dual_clip", json!(1.0), "it must exceed 1"),
+        ("dual_clip", json!(1.0), "it must exceed 1 + clip_high"),
+        ("dual_clip", json!(1.1), "it must exceed 1 + clip_high"),
+        ("value_clip", json!(0.0), "it must be positive"),
+        ("behaviour_cap", json!(0.0), "it must be positive"),
+        ("kl_gate", json!(0.0), "it must be positive"),
+        ("kl_gate", json!(-1.0), "it must be positive"),
+        ("adam_eps", json!(0.0), "it must be positive"),
+        ("max_completion_length", json!(0), "at least one token"),
+        ("overlong_buffer", json!(0), "from 1 to max_completion_length"),
+        ("overlong_buffer", json!(600), "from 1 to max_completion_length"),
+        ("max_sampling_rounds", json!(0), "at least one round"),
+        ("rescale_low", json!(-0.5), "into its opposite"),
+        ("rescale_high", json!(0.4), "not be below rescale_low"),
+        ("reward_clip", json!([1.0, -1.0]), "the lower bound first"),
         ("sampler_weight_max", json!(0.0), "it must be positive"),
         ("sampler_weight_min", json!(-0.5), "nor exceed sampler_weight_max"),
         ("max_grad_norm", json!(0.0), "it must be positive"),
@@ -52,7 +73,26 @@ fn a_setting_out_of_range_is_named_with_its_range() {
 #[test]
 fn a_setting_without_effect_is_named_with_what_would_read_it() {
     let critic = "estimator = \"gae\"";
-    let cases: [(Value, &str, &str); 41] = [
+    let cases: [(Value, &str, &str); 60] = [
+        (json!({ "estimator": "joint", "lambda_token": 0.9 }), "lambda_token", "reads lambda_step alone"),
+        (json!({ "estimator": "joint", "lambda_agent": 0.9 }), "lambda_agent", "reads lambda_step alone"),
+        (json!({ "level": "action", "gamma_token": 0.9 }), "gamma_token", "no borders between tokens"),
+        (json!({ "preset": "marft-a", "lambda_token": 0.9 }), "lambda_token", "no borders between tokens"),
+        (json!({ "preset": "marft-v1", "normalise_mean": "none" }), "normalise_mean", "every mini-batch"),
+        (json!({ "preset": "marft-v1", "normalise_scale": "none" }), "normalise_scale", "every mini-batch"),
+        (json!({ "preset": "marft-v1", "normalise_std": "biased" }), "normalise_std", "every mini-batch"),
+        (json!({ "compat": "marft-v1", "whiten_advantages": true }), "whiten_advantages", "every mini-batch"),
+        (json!({ "preset": "at-grpo", "gamma_step": 0.9 }), "gamma_step", "without discount"),
+        (json!({ "preset": "grpo", "turn_returns": true }), "turn_returns", "only at-grpo"),
+        (json!({ "preset": "grpo", "reward_clip_range": [0, 1] }), "reward_clip_range", "only rloo"),
+        (json!({ "preset": "grpo", "rae_initial": 0.5 }), "rae_initial", "only rae"),
+        (json!({ "preset": "grpo", "rae_update_first": true }), "rae_update_first", "only rae"),
+        (json!({ "rescale_low": 0.2 }), "rescale_low", "rescale is none"),
+        (json!({ "rescale": "entropy", "pass_at": 0.9 }), "pass_at", "pass-rate"),
+        (json!({ "normalization_mode": "token" }), "normalization_mode", "level = \"action\""),
+        (json!({ "preset": "grpo", "sampling_metric": "exact" }), "sampling_metric", "dynamic_sampling is off"),
+        (json!({ "order": ["a"] }), "order", "schedule = \"sequential\""),
+        (json!({ "schedule": "sequential-random", "order": ["a"] }), "order", "schedule = \"sequential\""),
         (json!({ "preset": "grpo", "lambda_token": 0.9 }), "lambda_token", critic),
         (json!({ "preset": "grpo", "lambda_agent": 0.9 }), "lambda_agent", critic),
         (json!({ "preset": "grpo", "lambda_step": 0.9 }), "lambda_step", critic),
@@ -96,6 +136,10 @@ fn a_setting_without_effect_is_named_with_what_would_read_it() {
         (json!({ "preset": "reinforce++", "vf_coef": 0.1 }), "vf_coef", critic),
         (json!({ "preset": "rae", "gae_lambda": 0.9 }), "gae_lambda", critic),
     ];
+    // a name for several settings has an effect where one of them is read
+    for settings in [json!({ "estimator": "joint", "lam": 0.9 }), json!({ "preset": "gigpo", "gamma": 0.9 })] {
+        assert!(resolve(settings.clone()).is_ok(), "{settings}");
+    }
     for (settings, key, reason) in cases {
         refused(settings, &[&format!("`{key}` would have no effect: "), reason]);
     }
@@ -105,7 +149,7 @@ fn a_setting_without_effect_is_named_with_what_would_read_it() {
 fn an_estimate_that_lacks_something_says_what() {
     let chain = chain_of(&[(0, 0, 1.0), (1, 0, 0.0)], None);
     let of = |settings: Value| -> Algorithm { resolve(settings).expect("a preset") };
-    let apart = of(json!({ "preset": "gigpo", "chain": "agent" }));
+    let apart = Algorithm { chain: Linkage::Agent, ..of(json!({ "preset": "gigpo" })) };
     let refusal = apart.estimate(&chain, Some(&[1, 1]), None).unwrap_err().to_string();
     assert!(refusal.contains("chain = \"team\""), "{refusal}");
     let refusal = of(json!({ "preset": "gigpo" })).estimate(&chain, Some(&[1]), None).unwrap_err().to_string();

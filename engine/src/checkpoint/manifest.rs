@@ -57,6 +57,24 @@ pub enum ManifestError {
         /// Its format.
         found: u32,
     },
+    /// It is the manifest of another step's checkpoint.
+    #[error("{path} is of step {found}, and its folder is named for step {folder}")]
+    Step {
+        /// The manifest.
+        path: PathBuf,
+        /// Its step.
+        found: u64,
+        /// The step in the folder's name.
+        folder: u64,
+    },
+    /// It does not list what every checkpoint of the run has.
+    #[error("{path} does not list `{name}`, without which nothing can be gone on from")]
+    Unlisted {
+        /// The manifest.
+        path: PathBuf,
+        /// The file it lacks.
+        name: String,
+    },
     /// A file was cut short or has grown.
     #[error("{path} has {found} bytes instead of {expected}")]
     Length {
@@ -73,6 +91,26 @@ pub enum ManifestError {
         /// The file.
         path: PathBuf,
     },
+}
+
+impl ManifestError {
+    /// Whether it says that the checkpoint is damaged. A folder that this program may not read, or cannot read yet, may be
+    /// whole.
+    pub fn is_damage(&self) -> bool {
+        use std::io::ErrorKind;
+        match self {
+            Self::TooNew { .. } => false,
+            Self::Io(error) => matches!(
+                error.kind(),
+                ErrorKind::NotFound
+                    | ErrorKind::NotADirectory
+                    | ErrorKind::IsADirectory
+                    | ErrorKind::InvalidData
+                    | ErrorKind::UnexpectedEof
+            ),
+            _ => true,
+        }
+    }
 }
 
 impl Manifest {
@@ -104,17 +142,24 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Reads the manifest of `folder` and compares every file with it.
+    /// Reads the manifest of `folder`, which must be that of `step` and list the files `needs`, and compares every file with
+    /// it.
     ///
     /// # Errors
     /// The first difference.
-    pub fn verify(folder: &Path) -> Result<Self, ManifestError> {
+    pub fn verify(folder: &Path, step: u64, needs: &[String]) -> Result<Self, ManifestError> {
         let path = folder.join(FILE);
         let text = fs::read_to_string(&path)?;
         let manifest: Self = serde_json::from_str(&text)
             .map_err(|error| ManifestError::Malformed { path: path.clone(), message: error.to_string() })?;
         if manifest.format > FORMAT {
             return Err(ManifestError::TooNew { path, found: manifest.format });
+        }
+        if manifest.step != step {
+            return Err(ManifestError::Step { path, found: manifest.step, folder: step });
+        }
+        if let Some(name) = needs.iter().find(|name| !manifest.files.contains_key(*name)) {
+            return Err(ManifestError::Unlisted { path, name: name.clone() });
         }
         for (name, entry) in &manifest.files {
             if Path::new(name).components().any(|part| !matches!(part, std::path::Component::Normal(_))) {

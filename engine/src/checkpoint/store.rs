@@ -16,6 +16,8 @@ const DAMAGED: &str = ".damaged";
 #[derive(Debug, Clone)]
 pub struct Checkpoints {
     root: PathBuf,
+    /// Files without which a checkpoint is not whole, as its manifest names them.
+    needs: Vec<String>,
 }
 
 /// The newest checkpoint that is whole, and what had to be passed over on the way to it.
@@ -70,6 +72,17 @@ pub enum CheckpointError {
     /// The checkpoint that was asked for is damaged.
     #[error(transparent)]
     Damaged(#[from] ManifestError),
+    /// Whether a checkpoint is whole cannot be known: it is left as it is.
+    #[error(
+        "the checkpoint in {folder} cannot be read: {reason}; hint: make it readable (a newer format needs the marft that \
+         wrote it), or move that folder elsewhere to go on from the checkpoint before it"
+    )]
+    Unreadable {
+        /// Its folder.
+        folder: PathBuf,
+        /// A format that is too new, or what the disk said.
+        reason: ManifestError,
+    },
     /// Checkpoints exist and none is whole.
     #[error(
         "none of the {} checkpoints in {root} is whole; the newest: {}; hint: put a whole copy in its place, or begin again in \
@@ -99,12 +112,18 @@ impl Checkpoints {
                 remove(&path)?;
             }
         }
-        Ok(Self { root })
+        Ok(Self { root, needs: vec![] })
     }
 
     /// The checkpoints below `root`, to be read while another process may be writing them.
     pub fn look_at(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), needs: vec![] }
+    }
+
+    /// The same, taking only those for whole that list all of these files, named relative to the checkpoint with `/`.
+    #[must_use]
+    pub fn needing(self, needs: Vec<String>) -> Self {
+        Self { needs, ..self }
     }
 
     /// Writes the checkpoint of `step`: `write` puts its files into the folder it is given. A checkpoint of the same step
@@ -162,9 +181,9 @@ impl Checkpoints {
     pub fn steps(&self) -> Result<Vec<u64>, CheckpointError> {
         let mut steps = vec![];
         for entry in fs::read_dir(&self.root)? {
-            if let Some(step) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) {
-                steps.push(step);
-            }
+            let name = entry?.file_name();
+            let step = name.to_str().and_then(|name| name.parse().ok().filter(|step: &u64| step.to_string() == name));
+            steps.extend(step);
         }
         steps.sort_unstable();
         Ok(steps)
@@ -173,7 +192,7 @@ impl Checkpoints {
     /// The newest whole checkpoint; `None` where there is none at all.
     ///
     /// # Errors
-    /// Checkpoints exist and every one is damaged.
+    /// Checkpoints exist and every one is damaged; one that is newer than all whole ones cannot be read.
     pub fn latest(&self) -> Result<Option<Found>, CheckpointError> {
         self.newest(self.steps()?)
     }
@@ -183,9 +202,10 @@ impl Checkpoints {
         let mut rejected = vec![];
         for step in steps.into_iter().rev() {
             let folder = self.folder(step);
-            match Manifest::verify(&folder) {
+            match Manifest::verify(&folder, step, &self.needs) {
                 Ok(_) => return Ok(Some(Found { folder, step, rejected })),
-                Err(reason) => rejected.push(Rejected { folder, reason }),
+                Err(reason) if reason.is_damage() => rejected.push(Rejected { folder, reason }),
+                Err(reason) => return Err(CheckpointError::Unreadable { folder, reason }),
             }
         }
         if rejected.is_empty() {
@@ -198,20 +218,23 @@ impl Checkpoints {
     /// The checkpoint of `step`, if it is there and whole.
     ///
     /// # Errors
-    /// It is damaged.
+    /// It is damaged, or cannot be read.
     pub fn of(&self, step: u64) -> Result<Option<PathBuf>, CheckpointError> {
         let folder = self.folder(step);
         if !folder.is_dir() {
             return Ok(None);
         }
-        Manifest::verify(&folder)?;
-        Ok(Some(folder))
+        match Manifest::verify(&folder, step, &self.needs) {
+            Ok(_) => Ok(Some(folder)),
+            Err(reason) if reason.is_damage() => Err(reason.into()),
+            Err(reason) => Err(CheckpointError::Unreadable { folder, reason }),
+        }
     }
 
     /// The newest whole checkpoint of a step before `step`; `None` where there is none at all.
     ///
     /// # Errors
-    /// Checkpoints of earlier steps exist and every one is damaged.
+    /// Checkpoints of earlier steps exist and every one is damaged; one that is newer than all whole ones cannot be read.
     pub fn before(&self, step: u64) -> Result<Option<Found>, CheckpointError> {
         self.newest(self.steps()?.into_iter().filter(|own| *own < step).collect())
     }
@@ -336,6 +359,61 @@ mod tests {
         assert!(matches!(store.of(2), Err(CheckpointError::Damaged(ManifestError::Hash { .. }))));
         let found = store.before(3).unwrap().unwrap();
         assert_eq!((found.step, found.rejected.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_checkpoint_under_another_step_or_without_what_is_needed_is_damaged() {
+        let (_keep, store) = store();
+        save(&store, 1);
+        save(&store, 2);
+        let copy = store.folder(7);
+        fs::create_dir_all(copy.join("actor")).unwrap();
+        for name in ["actor/adapter_model.safetensors", "state.json", "manifest.json"] {
+            fs::copy(store.folder(2).join(name), copy.join(name)).unwrap();
+        }
+        let found = store.latest().unwrap().unwrap();
+        assert_eq!((found.step, found.rejected.len()), (2, 1));
+        assert!(matches!(found.rejected[0].reason, ManifestError::Step { found: 2, folder: 7, .. }));
+        store.set_aside(&found.rejected).unwrap();
+
+        let needing = store.clone().needing(vec!["state.json".to_owned()]);
+        assert_eq!(needing.latest().unwrap().unwrap().step, 2);
+        fs::remove_file(store.folder(2).join("state.json")).unwrap();
+        fs::write(store.folder(2).join("manifest.json"), r#"{"format": 1, "step": 2, "files": {}}"#).unwrap();
+        let found = needing.latest().unwrap().unwrap();
+        assert_eq!(found.step, 1);
+        assert!(found.rejected[0].reason.to_string().contains("does not list `state.json`"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_no_damage_and_stays_where_it_is() {
+        let (_keep, store) = store();
+        save(&store, 1);
+        save(&store, 2);
+        let path = store.folder(2).join("manifest.json");
+        let newer = fs::read_to_string(&path).unwrap().replacen("\"format\": 1", "\"format\": 2", 1);
+        fs::write(&path, newer).unwrap();
+        for refused in [store.latest().map(drop), store.of(2).map(drop), store.before(3).map(drop)] {
+            let told = refused.unwrap_err().to_string();
+            assert!(told.contains("has format 2") && told.contains("; hint: "), "{told}");
+        }
+        assert_eq!(store.steps().unwrap(), [1, 2]);
+        for (kind, damage) in [
+            (io::ErrorKind::PermissionDenied, false),
+            (io::ErrorKind::StaleNetworkFileHandle, false),
+            (io::ErrorKind::NotFound, true),
+        ] {
+            assert_eq!(ManifestError::Io(kind.into()).is_damage(), damage, "{kind}");
+        }
+    }
+
+    #[test]
+    fn only_folders_that_are_named_as_steps_are_written_count() {
+        let (_keep, store) = store();
+        save(&store, 3);
+        fs::create_dir(store.root.join("007")).unwrap();
+        fs::create_dir(store.root.join("+8")).unwrap();
+        assert_eq!(store.steps().unwrap(), [3]);
     }
 
     #[test]

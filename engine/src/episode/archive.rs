@@ -59,7 +59,9 @@ pub enum ArchiveError {
 pub fn write(path: &Path, records: &[EpisodeRecord]) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     fs_err::create_dir_all(folder)?;
-    let unfinished = tempfile::Builder::new().prefix(".episodes").tempfile_in(folder)?;
+    // readable for whom the umask lets, as a file that is simply created
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    let unfinished = tempfile::Builder::new().prefix(".episodes").permissions(mode).tempfile_in(folder)?;
     {
         let mut encoder = zstd::Encoder::new(BufWriter::new(unfinished.as_file()), 3)?;
         encoder.include_checksum(true)?;

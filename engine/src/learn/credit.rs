@@ -8,11 +8,10 @@ use std::collections::BTreeMap;
 use marft_algorithms::credit::last_agent::last_agent;
 use marft_algorithms::credit::own_team_mix::own_team_mix;
 use marft_algorithms::credit::step_discount::step_discount;
-use marft_algorithms::credit::team_shared::team_shared;
 use marft_algorithms::preset::{Algorithm, CreditRule, Estimator};
 
 use super::gather::Spoken;
-use super::{Cohort, LearnError};
+use super::{Cohort, LearnError, Player};
 use crate::episode::{EpisodeRecord, RewardStreams};
 
 /// What replays have shown each turn of an episode's record to be worth, by the episode's id.
@@ -29,14 +28,20 @@ pub(super) fn pay(
     let algorithm = &cohort.algorithm;
     if let Some(rule) = replayed(algorithm.credit) {
         let credit = credits.get(&record.id).ok_or(LearnError::NoReplays { rule })?;
-        let of = |spoken: &Spoken| credit.get(spoken.turn).copied().unwrap_or_default();
-        return Ok(with_overlong(turns.iter().map(of).collect(), turns, algorithm));
+        let mut paid = vec![0.0; turns.len()];
+        for (turn, amount) in credit.iter().enumerate() {
+            pay_turn(&mut paid, turns, turn, *amount);
+        }
+        return Ok(with_overlong(paid, turns, algorithm));
     }
     let none = RewardStreams::default();
     let streams = record.reward.as_ref().unwrap_or(&none);
     let own = own(record, turns, streams);
     let mut paid = match algorithm.credit {
-        _ if cohort.players.iter().any(|player| player.shares.is_some()) => share(turns, streams, cohort),
+        _ if cohort.players.iter().any(|player| player.shares.is_some()) => {
+            share(turns, streams, cohort, |player| player.shares == Some(true))
+        }
+        CreditRule::TeamShared => share(turns, streams, cohort, |_| true),
         CreditRule::OwnTeamMix => {
             let mut own = own.clone();
             add(&mut own, &last_agent(turns.len(), streams.episode + streams.team.iter().sum::<f64>())?);
@@ -73,7 +78,6 @@ fn divide(
     let by_rule = |count: usize, reward: f64| -> Result<Vec<f64>, LearnError> {
         Ok(match rule {
             CreditRule::StepDiscount => step_discount(count, reward, algorithm.credit_discount)?,
-            CreditRule::TeamShared => team_shared(count, reward)?,
             _ => last_agent(count, reward)?,
         })
     };
@@ -93,10 +97,10 @@ fn divide(
 }
 
 /// What the team earned, to every agent that shares in it in full: at its last turn, or at each where turns are compared.
-fn share(turns: &[Spoken], streams: &RewardStreams, cohort: &Cohort) -> Vec<f64> {
+fn share(turns: &[Spoken], streams: &RewardStreams, cohort: &Cohort, shares: impl Fn(&Player) -> bool) -> Vec<f64> {
     let mut paid = vec![0.0; turns.len()];
     let each_turn = cohort.algorithm.estimator == Estimator::AtGrpo;
-    let sharers = cohort.players.iter().enumerate().filter(|(_, player)| player.shares == Some(true));
+    let sharers = cohort.players.iter().enumerate().filter(|(_, player)| shares(player));
     for (agent, _) in sharers {
         let own: Vec<usize> = (0..turns.len()).filter(|at| turns[*at].ids.agent as usize == agent).collect();
         let mut pay = |reward: f64, earned: &dyn Fn(u32) -> bool| {
@@ -115,9 +119,7 @@ fn share(turns: &[Spoken], streams: &RewardStreams, cohort: &Cohort) -> Vec<f64>
 fn own(record: &EpisodeRecord, turns: &[Spoken], streams: &RewardStreams) -> Vec<f64> {
     let mut paid = vec![0.0; turns.len()];
     for (turn, reward) in &streams.turn {
-        if let Some(at) = turns.iter().position(|spoken| spoken.turn == *turn) {
-            paid[at] += reward;
-        }
+        pay_turn(&mut paid, turns, *turn, *reward);
     }
     for (agent, reward) in &streams.agent {
         if let Some(at) = turns.iter().rposition(|spoken| *record.turns[spoken.turn].agent == **agent) {
@@ -125,6 +127,13 @@ fn own(record: &EpisodeRecord, turns: &[Spoken], streams: &RewardStreams) -> Vec
         }
     }
     paid
+}
+
+/// Pays a turn of the record at the answer it ended with.
+fn pay_turn(paid: &mut [f64], turns: &[Spoken], turn: usize, reward: f64) {
+    if let Some(at) = turns.iter().rposition(|spoken| spoken.turn == turn) {
+        paid[at] += reward;
+    }
 }
 
 fn with_overlong(mut paid: Vec<f64>, turns: &[Spoken], algorithm: &Algorithm) -> Vec<f64> {
@@ -144,7 +153,6 @@ mod tests {
     use marft_agents::generate::PolicyId;
     use marft_algorithms::trajectory::TurnIds;
 
-    use super::super::Player;
     use super::*;
 
     /// Three agents of which `shares` says what they get.
@@ -174,6 +182,7 @@ mod tests {
             positions: vec![],
             in_loss: true,
             anchor: 0,
+            words: 0,
         };
         of.iter().enumerate().map(spoken).collect()
     }
@@ -184,7 +193,10 @@ mod tests {
         let streams = RewardStreams { episode: 1.0, team: vec![10.0, 100.0], ..RewardStreams::default() };
         let shares = [Some(true), Some(false), Some(true)];
         // agent 2 did not speak in step 1, but before it
-        assert_eq!(share(&turns, &streams, &cohort(Estimator::Gae, shares)), [10.0, 0.0, 111.0, 101.0, 0.0]);
-        assert_eq!(share(&turns, &streams, &cohort(Estimator::AtGrpo, shares)), [11.0, 0.0, 11.0, 101.0, 0.0]);
+        let paid = |estimator, to: fn(&Player) -> bool| share(&turns, &streams, &cohort(estimator, shares), to);
+        let some: fn(&Player) -> bool = |player| player.shares == Some(true);
+        assert_eq!(paid(Estimator::Gae, some), [10.0, 0.0, 111.0, 101.0, 0.0]);
+        assert_eq!(paid(Estimator::AtGrpo, some), [11.0, 0.0, 11.0, 101.0, 0.0]);
+        assert_eq!(paid(Estimator::Gae, |_| true), [10.0, 10.0, 111.0, 101.0, 101.0]);
     }
 }

@@ -7,10 +7,10 @@ use marft_agents::train::{PassOptions, PolicyTable};
 use marft_algorithms::advantage::rae::Rae;
 use marft_algorithms::kl::kl_in_reward;
 use marft_algorithms::loss::tis;
-use marft_algorithms::preset::{Level, LossKind};
+use marft_algorithms::preset::{ActionNorm, Algorithm, Compat, Level, LossKind, Rollouts};
 use marft_algorithms::trajectory::{Chain, Close, EpisodeRecord as ChainEpisode, TurnRecord as ChainTurn};
 
-use super::credit::{Credits, pay};
+use super::credit::{Credits, needs_replays, pay};
 use super::gather::Gathered;
 use super::rescore::{Rescored, rescore};
 use super::{Cohort, LearnError};
@@ -22,6 +22,8 @@ pub(super) struct Estimated {
     /// Where each turn's elements are.
     pub(super) elements: Vec<std::ops::Range<usize>>,
     pub(super) in_loss: Vec<bool>,
+    /// What the summed log-probability of each turn is divided by, where it is one action.
+    pub(super) divisors: Vec<f32>,
     /// Log-probability under the policy that ratios are taken against, nats.
     pub(super) logp_old: Vec<f32>,
     /// Log-probability under the sampler, where ratios are taken against another policy.
@@ -64,12 +66,18 @@ pub(super) fn estimate(
     let trainer: Option<Vec<&[f32]>> = scores.logprobs.as_ref().map(|turns| turns.iter().map(Vec::as_slice).collect());
     let old = trainer.as_ref().unwrap_or(&sampled);
 
-    let paid = payments(records, cohort, gathered, means.credits)?;
-    let mut tokens = chain(gathered, old, &truncated, &scores, &paid)?;
+    let mut paid = payments(records, cohort, gathered, means.credits)?;
+    // the first release takes what is cut off for an end
+    let cut_off = if algorithm.compat == Compat::MarftV1 { vec![false; truncated.len()] } else { truncated };
+    let mut tokens = chain(gathered, old, &cut_off, &scores, &paid)?;
     if let Some(values) = &scores.values {
         tokens.set_values(spread(&tokens, values))?;
     }
-    let mut reward = add_token_rewards(records, gathered, &tokens);
+    let mut reward = tokens.reward().to_vec();
+    for (turn, token, amount) in of_tokens(records, cohort, gathered) {
+        reward[tokens.turns()[turn].range.start + token] += amount as f32;
+        paid[turn] += amount;
+    }
     let reference = scores.reference.as_ref().map(|turns| spread(&tokens, turns));
     let mut paid_kl = None;
     if algorithm.kl_reward_coef != 0.0
@@ -95,23 +103,55 @@ pub(super) fn estimate(
     let anchors: Vec<u64> = gathered.turns.iter().map(|turn| turn.anchor).collect();
     let wants_anchors = algorithm.estimator == marft_algorithms::preset::Estimator::Gigpo;
     let estimate = algorithm.estimate(&chain, wants_anchors.then_some(anchors.as_slice()), means.baselines)?;
+    let (earned, hesitation) = rollouts(records, gathered, scores.entropies.as_deref());
+    let advantage =
+        algorithm.rescaled(&chain, estimate.advantage, Rollouts { reward: &earned, entropy: &hesitation })?;
+    let divisors = divisors(algorithm, gathered, &tokens);
     let fold = |numbers: Vec<f32>, mean: bool| match algorithm.level {
         Level::Token => numbers,
         Level::Action => by_action(&tokens, &numbers, mean),
     };
+    let scaled = |numbers: Vec<f32>| match algorithm.level {
+        Level::Token => numbers,
+        Level::Action => numbers.iter().zip(&divisors).map(|(sum, by)| sum / by).collect(),
+    };
     Ok(Estimated {
         elements: chain.turns().iter().map(|turn| turn.range.clone()).collect(),
         in_loss: chain.in_loss().to_vec(),
-        logp_old: chain.logp().to_vec(),
-        logp_behave: behave.map(|numbers| fold(numbers, false)),
-        logp_ref: reference.map(|numbers| fold(numbers, false)),
+        logp_old: scaled(chain.logp().to_vec()),
+        logp_behave: behave.map(|numbers| scaled(fold(numbers, false))),
+        logp_ref: reference.map(|numbers| scaled(fold(numbers, false))),
         weight: weight.map(|numbers| fold(numbers, true)),
-        advantage: estimate.advantage,
+        divisors,
+        advantage,
         critic: estimate.returns.map(|returns| (chain.value().to_vec(), returns)),
         paid: by_agent(cohort, gathered, &paid),
         uniform_groups: estimate.uniform_groups,
         kl_in_reward: paid_kl,
     })
+}
+
+/// What each episode earned by the rules of the task alone, and the mean entropy of what was sampled in it; nats.
+fn rollouts(records: &[EpisodeRecord], gathered: &Gathered, entropies: Option<&[Vec<f32>]>) -> (Vec<f64>, Vec<f64>) {
+    let earned = |record: usize| records[record].reward.as_ref().map_or(0.0, |reward| reward.total);
+    let hesitation = |turns: &std::ops::Range<usize>| {
+        let of = |at: usize| entropies.map_or(&[][..], |turns| turns[at].as_slice());
+        let count = turns.clone().map(|at| of(at).len()).sum::<usize>().max(1);
+        turns.clone().flat_map(of).map(|entropy| f64::from(*entropy)).sum::<f64>() / count as f64
+    };
+    gathered.episodes.iter().map(|(record, turns)| (earned(*record), hesitation(turns))).unzip()
+}
+
+/// What the log-probability of each turn, summed over its tokens, is divided by.
+fn divisors(algorithm: &Algorithm, gathered: &Gathered, tokens: &Chain<f32>) -> Vec<f32> {
+    let norm = if algorithm.level == Level::Action { algorithm.action_logprob } else { ActionNorm::Sum };
+    let kept = |turn: std::ops::Range<usize>| turn.filter(|at| tokens.in_loss()[*at]).count();
+    let divisor = |at: usize| match norm {
+        ActionNorm::Sum => 1,
+        ActionNorm::Token => kept(tokens.turns()[at].range.clone()).max(1),
+        ActionNorm::Word => gathered.turns[at].words.max(1),
+    };
+    (0..gathered.turns.len()).map(|at| divisor(at) as f32).collect()
 }
 
 /// What each turn is paid.
@@ -162,21 +202,22 @@ fn chain(
     Ok(Chain::from_episodes(episodes)?)
 }
 
-/// The chain's rewards with those that stand on single tokens.
-fn add_token_rewards(records: &[EpisodeRecord], gathered: &Gathered, chain: &Chain<f32>) -> Vec<f32> {
-    let mut reward = chain.reward().to_vec();
+/// What single tokens earned: the turn, the token in it, and how much. Rules that need replays have paid it with all else.
+fn of_tokens(records: &[EpisodeRecord], cohort: &Cohort, gathered: &Gathered) -> Vec<(usize, usize, f64)> {
+    let mut earned = vec![];
+    if needs_replays(cohort.algorithm.credit) {
+        return earned;
+    }
     for (record, turns) in &gathered.episodes {
         let streams = records[*record].reward.iter().flat_map(|streams| &streams.token);
         for (segment, position, amount) in streams {
             for at in turns.clone().filter(|at| gathered.turns[*at].segment == *segment) {
                 let token = gathered.turns[at].positions.iter().position(|own| *own as usize == *position);
-                if let Some(token) = token {
-                    reward[chain.turns()[at].range.start + token] += *amount as f32;
-                }
+                earned.extend(token.map(|token| (at, token, *amount)));
             }
         }
     }
-    reward
+    earned
 }
 
 /// Numbers per turn to numbers per element; a turn without tokens has one element, which is 0.

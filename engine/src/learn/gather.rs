@@ -8,8 +8,8 @@ use marft_algorithms::trajectory::TurnIds;
 use super::{Cohort, LearnError};
 use crate::episode::{EpisodeRecord, Segment, SpanKind};
 
-/// A turn that counts as an action.
-#[derive(Debug, Clone, PartialEq)]
+/// What a turn said in one segment, which counts as an action. Where a turn has several, the last is its answer.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Spoken {
     /// Where it belongs.
     pub(super) ids: TurnIds,
@@ -27,6 +27,8 @@ pub(super) struct Spoken {
     pub(super) in_loss: bool,
     /// Hash of what the agent was shown for it: the state in which it acted.
     pub(super) anchor: u64,
+    /// Words of what it said.
+    pub(super) words: usize,
 }
 
 /// A token sequence.
@@ -73,35 +75,42 @@ fn take_turns(
     ids: TurnIds,
     gathered: &mut Gathered,
 ) -> Result<(), LearnError> {
-    let spans = spans(record)?;
+    let mut parts = parts(record)?;
     let mut rows: BTreeMap<usize, usize> = BTreeMap::new();
     let mut nodes: BTreeMap<(usize, u32), u32> = BTreeMap::new();
     for (turn, said) in record.turns.iter().enumerate() {
-        let (Some(player), Some(segment)) = (cohort.player(&said.agent), said.segment) else { continue };
-        let row = *rows.entry(segment).or_insert_with(|| {
-            gathered.rows.push(row_of(&record.segments[segment], player, cohort));
-            gathered.rows.len() - 1
-        });
-        let Span { positions, logprobs, in_loss, anchor } = spans.get(&turn).cloned().unwrap_or_default();
+        let (Some(player), Some(last)) = (cohort.player(&said.agent), said.segment) else { continue };
         let agent = player as u32;
         let next_node = nodes.len() as u32;
         let node = *nodes.entry((player, said.round)).or_insert(next_node);
         let policy = cohort.players[player].policy.0;
         let role = cohort.players[player].place as u32;
         let ids = TurnIds { step: said.step, agent, role, policy, node, ..ids };
-        let masked = cohort.algorithm.mask_truncated && said.finish == "max_tokens";
-        gathered.rows[row].turns.push(gathered.turns.len());
-        gathered.rows[row].sequence.scored.extend(&positions);
-        gathered.turns.push(Spoken {
-            ids,
-            turn,
-            row,
-            segment,
-            logprobs,
-            positions,
-            in_loss: in_loss && !masked,
-            anchor,
-        });
+        let cut_off = cohort.algorithm.mask_truncated && said.finish == "max_tokens";
+        let of_turn = parts.remove(&turn).unwrap_or_default();
+        // a turn that said nothing in its last segment is an empty action there
+        let answer = of_turn.get(&last).cloned().unwrap_or_default();
+        let earlier = of_turn.into_iter().filter(|(segment, part)| *segment != last && !part.positions.is_empty());
+        for (segment, part) in earlier.chain([(last, answer)]) {
+            let Part { positions, logprobs, in_loss, anchor } = part;
+            let row = *rows.entry(segment).or_insert_with(|| {
+                gathered.rows.push(row_of(&record.segments[segment], player, cohort));
+                gathered.rows.len() - 1
+            });
+            gathered.rows[row].turns.push(gathered.turns.len());
+            gathered.rows[row].sequence.scored.extend(&positions);
+            gathered.turns.push(Spoken {
+                ids,
+                turn,
+                row,
+                segment,
+                words: if segment == last { said.text.split_whitespace().count() } else { positions.len() },
+                logprobs,
+                positions,
+                in_loss: in_loss && !(cut_off && segment == last),
+                anchor,
+            });
+        }
     }
     Ok(())
 }
@@ -117,22 +126,22 @@ fn row_of(segment: &Segment, player: usize, cohort: &Cohort) -> Row {
     Row { sequence, player, turns: vec![] }
 }
 
-/// The tokens of one turn.
+/// What one turn said in one segment. A context that was summed up or shortened within a turn leaves parts in several.
 #[derive(Debug, Clone, Default)]
-struct Span {
+struct Part {
     positions: Vec<u32>,
     logprobs: Vec<f32>,
     in_loss: bool,
     anchor: u64,
 }
 
-/// The sampled tokens of every turn of a record.
-fn spans(record: &EpisodeRecord) -> Result<BTreeMap<usize, Span>, LearnError> {
-    let mut spans: BTreeMap<usize, Span> = BTreeMap::new();
-    for segment in &record.segments {
+/// The sampled tokens of every turn of a record, by segment.
+fn parts(record: &EpisodeRecord) -> Result<BTreeMap<usize, BTreeMap<usize, Part>>, LearnError> {
+    let mut parts: BTreeMap<usize, BTreeMap<usize, Part>> = BTreeMap::new();
+    for (at, segment) in record.segments.iter().enumerate() {
         let mut logprobs = segment.logprobs.iter();
         for (start, span) in segment.placed() {
-            let of = spans.entry(span.turn).or_default();
+            let of = parts.entry(span.turn).or_default().entry(at).or_default();
             match span.kind {
                 SpanKind::Observed => of.anchor = hash(of.anchor, &segment.ids[start..start + span.length]),
                 SpanKind::Demonstrated => {}
@@ -148,7 +157,7 @@ fn spans(record: &EpisodeRecord) -> Result<BTreeMap<usize, Span>, LearnError> {
             }
         }
     }
-    Ok(spans)
+    Ok(parts)
 }
 
 /// FNV-1a over token ids.

@@ -11,7 +11,7 @@ use marft_agents::train::{LossFn, TrainOutputs};
 use marft_algorithms::action_logprob::{ActionLogprob, action_logprob};
 use marft_algorithms::kl::kl_in_loss;
 use marft_algorithms::loss::{PolicyBatch, PolicyDiagnostics, Totals, entropy_bonus};
-use marft_algorithms::preset::{Algorithm, Level};
+use marft_algorithms::preset::{ActionNorm, Algorithm, Level};
 use marft_algorithms::value::{ValueBatch, ValueDiagnostics, value_loss};
 use tch::{Kind, Tensor};
 
@@ -27,6 +27,8 @@ pub(super) struct Part {
     /// Tokens of each turn.
     token_lengths: Vec<usize>,
     token_in_loss: Vec<bool>,
+    /// Words of each turn.
+    words: Vec<usize>,
     /// What the sampler said of each token, to be compared with the trainer.
     sampled: Vec<f32>,
     /// Elements of each turn.
@@ -36,10 +38,12 @@ pub(super) struct Part {
     logp_behave: Option<Vec<f32>>,
     logp_ref: Option<Vec<f32>>,
     weight: Option<Vec<f32>>,
-    advantage: Vec<f32>,
+    pub(super) advantage: Vec<f32>,
     critic: Option<(Vec<f32>, Vec<f32>)>,
-    /// Counts of the policy's elements in the mini-batch.
+    /// Counts of the policy's elements that its mean is taken over: those of the mini-batch.
     pub(super) totals: Totals,
+    /// What that mean counts for: 1, where it is taken over the whole mini-batch.
+    pub(super) share: f64,
 }
 
 /// What became of a part.
@@ -65,10 +69,11 @@ pub(super) struct PartReport {
 pub(super) struct Judgement {
     pub(super) algorithm: Arc<Algorithm>,
     pub(super) parts: Vec<Part>,
-    /// Counts of all elements in the mini-batch: what the critic's mean is taken over.
+    /// Counts of the elements that the critic's mean is taken over, all those of the mini-batch, and what it counts for.
     pub(super) value_totals: Totals,
-    /// Whether the policies learn, or the critic alone.
-    pub(super) policies_learn: bool,
+    pub(super) value_share: f64,
+    /// The policies that learn, beside the critic.
+    pub(super) learners: Vec<PolicyId>,
     pub(super) reports: Sender<PartReport>,
 }
 
@@ -87,6 +92,7 @@ pub(super) fn parts(gathered: &Gathered, estimated: &Estimated, rows: &[usize], 
                 logp_ref: some(&estimated.logp_ref),
                 weight: (estimated.weight.is_some() || factor.is_some()).then(Vec::new),
                 critic: estimated.critic.as_ref().map(|_| (vec![], vec![])),
+                share: 1.0,
                 ..Part::default()
             });
         }
@@ -106,6 +112,7 @@ impl Part {
         let elements = estimated.elements[turn].clone();
         self.token_lengths.push(spoken.positions.len());
         self.token_in_loss.extend(std::iter::repeat_n(spoken.in_loss, spoken.positions.len()));
+        self.words.push(spoken.words);
         self.sampled.extend(&spoken.logprobs);
         self.lengths.push(elements.len());
         self.in_loss.extend(&estimated.in_loss[elements.clone()]);
@@ -126,6 +133,15 @@ impl Part {
         if let (Some((old, target)), Some((values, returns))) = (&mut self.critic, &estimated.critic) {
             old.extend(&values[elements.clone()]);
             target.extend(&returns[elements]);
+        }
+    }
+
+    /// How its tokens' log-probabilities become those of its turns.
+    fn mode(&self, algorithm: &Algorithm) -> ActionLogprob<'_> {
+        match algorithm.action_logprob {
+            ActionNorm::Sum => ActionLogprob::Sum,
+            ActionNorm::Token => ActionLogprob::TokenMean,
+            ActionNorm::Word => ActionLogprob::WordMean(&self.words),
         }
     }
 
@@ -158,12 +174,12 @@ fn judge(part: &Part, judgement: &Judgement, outputs: &TrainOutputs) -> Judged {
     let entropies = cut(&outputs.entropies);
     let mut report = PartReport { policy: part.policy, ..compare(part, &tokens, &entropies)? };
     let mut total = Tensor::from(0.0_f32).to_device(tokens.device());
-    if judgement.policies_learn {
+    if judgement.learners.contains(&part.policy) {
         let by_action = |column: &Tensor, mode| action_logprob(column, &part.token_in_loss, &part.token_lengths, mode);
         let (logp, entropy) = match algorithm.level {
             Level::Token => (tokens.shallow_clone(), entropies.shallow_clone()),
             Level::Action => {
-                (by_action(&tokens, ActionLogprob::Sum)?, by_action(&entropies, ActionLogprob::TokenMean)?)
+                (by_action(&tokens, part.mode(algorithm))?, by_action(&entropies, ActionLogprob::TokenMean)?)
             }
         };
         let mut batch = PolicyBatch::new(&part.logp_old, &part.advantage, &part.in_loss, &part.lengths);
@@ -171,17 +187,17 @@ fn judge(part: &Part, judgement: &Judgement, outputs: &TrainOutputs) -> Judged {
         batch.logp_ref = part.logp_ref.as_deref();
         let policy = algorithm.policy_loss(&logp, &batch.within(part.totals), part.logp_behave.as_deref())?;
         report.diagnostics = policy.diagnostics;
-        report.loss = policy.value;
-        total += policy.loss;
+        report.loss = policy.value * part.share;
+        total += policy.loss * part.share;
         if let (Some(kl), Some(reference)) = (algorithm.kl_in_loss(), &part.logp_ref) {
             let term = kl_in_loss(&logp, reference, &part.in_loss, &part.lengths, Some(part.totals), &kl)?;
-            (report.kl_ref, report.loss) = (term.mean, report.loss + term.value);
-            total += term.loss;
+            (report.kl_ref, report.loss) = (term.mean, report.loss + term.value * part.share);
+            total += term.loss * part.share;
         }
         if let Some(bonus) = algorithm.entropy_bonus() {
             let term = entropy_bonus::<f32>(&entropy, &part.in_loss, &part.lengths, Some(part.totals), &bonus)?;
-            report.loss += term.value;
-            total += term.loss;
+            report.loss += term.value * part.share;
+            total += term.loss * part.share;
         }
     }
     if let (Some(config), Some((old, target)), Some(values)) = (algorithm.value_loss(), &part.critic, &outputs.values) {
@@ -192,8 +208,8 @@ fn judge(part: &Part, judgement: &Judgement, outputs: &TrainOutputs) -> Judged {
         let mut batch = ValueBatch::new(old, target, &part.in_loss, &part.lengths);
         batch.totals = Some(judgement.value_totals);
         let value = value_loss(&values, &batch, &config)?;
-        report.value = Some((value.value, value.diagnostics));
-        total += value.loss;
+        report.value = Some((value.value * judgement.value_share, value.diagnostics));
+        total += value.loss * judgement.value_share;
     }
     Ok((total, report))
 }

@@ -34,4 +34,4 @@ pub use error::LearnError;
 pub use report::{CriticReport, LearnReport, PolicyReport};
 pub use rescore::reference_of;
 pub use schedule::{LearnState, Learner, LearnerConfig};
-pub use supervised::{Lesson, SupervisedReport};
+pub use supervised::{Errors, Lesson, SupervisedReport};

@@ -1,8 +1,11 @@
 //! Pack: who learns from the batch and when, rows to mini-batches, and mini-batches to chunks that fit one pass.
 
+use std::collections::BTreeMap;
+
 use marft_agents::generate::PolicyId;
 use marft_agents::train::micro_batches;
 use marft_algorithms::order::schedule::Schedule;
+use marft_algorithms::preset::Compat;
 
 use super::gather::Gathered;
 use super::{Cohort, LearnError};
@@ -13,7 +16,7 @@ use crate::seed::Seed;
 pub(super) struct Moment {
     /// Batches learnt from before this one.
     pub(super) update: u64,
-    /// Environment steps of all episodes before this batch.
+    /// Environment steps of all episodes, as the algorithm counts them.
     pub(super) environment_steps: u64,
     /// Root of the shuffles.
     pub(super) seed: Seed,
@@ -39,7 +42,8 @@ pub(super) struct Laps {
 /// Lays out the whole update of a batch.
 pub(super) fn lay_out(cohort: &Cohort, gathered: &Gathered, moment: &Moment) -> Result<Laps, LearnError> {
     let algorithm = &cohort.algorithm;
-    let schedule = algorithm.schedule(moment.seed.child("order", 0).draw(0));
+    let labels: Vec<&str> = cohort.players.iter().map(|player| player.label.as_str()).collect();
+    let schedule = algorithm.schedule(moment.seed.child("order", 0).draw(0), &labels);
     let players = cohort.players.len() as u32;
     let learners = schedule.learners(moment.environment_steps, moment.update, players)?;
     let mut policies: Vec<PolicyId> = vec![];
@@ -56,12 +60,15 @@ pub(super) fn lay_out(cohort: &Cohort, gathered: &Gathered, moment: &Moment) -> 
         (true, false) => vec![policies],
         (true, true) => policies.into_iter().map(|policy| vec![policy]).collect(),
     };
+    let everyone = cohort.policies();
     let mut laps = Laps { corrected, laps: vec![] };
     for set in sets {
         let mut lap = Lap::default();
+        // the critic of the first release learns from all agents, whoever's turn it is
+        let heard = if algorithm.compat == Compat::MarftV1 && !corrected { &everyone } else { &set };
         for epoch in 0..algorithm.epochs {
             let seed = moment.seed.child("shuffle", u64::from(epoch));
-            lap.mini_batches.extend(mini_batches(cohort, gathered, &set, seed.draw(0))?);
+            lap.mini_batches.extend(mini_batches(cohort, gathered, heard, seed.draw(0))?);
         }
         lap.learners = if warm { set } else { vec![] };
         laps.laps.push(lap);
@@ -69,7 +76,8 @@ pub(super) fn lay_out(cohort: &Cohort, gathered: &Gathered, moment: &Moment) -> 
     Ok(laps)
 }
 
-/// Rows of each optimiser step of one pass over the batch: those of `learners`, shuffled by `seed`.
+/// Rows of each optimiser step of one pass over the batch: those of `learners`, shuffled by `seed`. The first release keeps the
+/// rows of one joint action together.
 fn mini_batches(
     cohort: &Cohort,
     gathered: &Gathered,
@@ -85,10 +93,24 @@ fn mini_batches(
         return Ok(vec![]);
     }
     let mut algorithm = cohort.algorithm.clone();
+    let units = match algorithm.compat {
+        Compat::None => rows.into_iter().map(|row| vec![row]).collect(),
+        Compat::MarftV1 => joint_actions(gathered, &rows),
+    };
     // fewer rows than mini-batches: one row each
-    algorithm.mini_batches = algorithm.mini_batches.clamp(1, rows.len() as u32);
-    let batches = algorithm.mini_batches(rows.len(), seed)?;
-    Ok(batches.into_iter().map(|batch| batch.into_iter().map(|at| rows[at]).collect()).collect())
+    algorithm.mini_batches = algorithm.mini_batches.clamp(1, units.len() as u32);
+    let batches = algorithm.mini_batches(units.len(), seed)?;
+    Ok(batches.into_iter().map(|batch| batch.into_iter().flat_map(|at| units[at].clone()).collect()).collect())
+}
+
+/// Rows side by side that began in the same step of the same episode.
+fn joint_actions(gathered: &Gathered, rows: &[usize]) -> Vec<Vec<usize>> {
+    let mut units: BTreeMap<Option<(u32, u32)>, Vec<usize>> = BTreeMap::new();
+    for row in rows {
+        let began = gathered.rows[*row].turns.first().map(|turn| gathered.turns[*turn].ids);
+        units.entry(began.map(|ids| (ids.episode, ids.step))).or_default().push(*row);
+    }
+    units.into_values().collect()
 }
 
 /// Cuts a mini-batch into chunks of at most `budget` tokens, each of one temperature, policies side by side.
@@ -110,10 +132,11 @@ pub(super) fn chunks(cohort: &Cohort, gathered: &Gathered, mut rows: Vec<usize>,
 #[cfg(test)]
 mod tests {
     use marft_agents::train::TrainSequence;
-    use marft_algorithms::preset::Algorithm;
+    use marft_algorithms::preset::{Algorithm, ScheduleKind};
+    use marft_algorithms::trajectory::TurnIds;
 
     use super::super::Player;
-    use super::super::gather::Row;
+    use super::super::gather::{Row, Spoken};
     use super::*;
 
     fn world() -> (Cohort, Gathered) {
@@ -147,6 +170,30 @@ mod tests {
         rows.sort_unstable();
         assert_eq!(rows, [0, 1, 3, 4]);
         assert_eq!(mini_batches(&cohort, &gathered, &[PolicyId(9)], 7).unwrap(), Vec::<Vec<usize>>::new());
+    }
+
+    /// Two joint actions of three agents: their rows stay together, whoever learns, and what fills no mini-batch is lost.
+    #[test]
+    fn the_first_release_keeps_joint_actions_together_for_its_critic() {
+        let (mut cohort, mut gathered) = world();
+        cohort.algorithm = Algorithm { compat: Compat::MarftV1, mini_batches: 2, ..Algorithm::default() };
+        for (at, row) in gathered.rows.iter_mut().enumerate() {
+            row.turns = vec![at];
+            let ids = TurnIds { episode: at as u32 % 3, agent: row.player as u32, ..TurnIds::default() };
+            gathered.turns.push(Spoken { ids, row: at, in_loss: true, ..Spoken::default() });
+        }
+        let schedule = ScheduleKind::Interval;
+        cohort.algorithm = Algorithm { schedule, update_interval: 10, ..cohort.algorithm };
+        let moment = Moment { update: 0, environment_steps: 10, seed: Seed::of_run(1) };
+        let laps = lay_out(&cohort, &gathered, &moment).unwrap().laps;
+        assert_eq!((laps.len(), &laps[0].learners), (1, &vec![PolicyId(1)]));
+        let mut batches = laps[0].mini_batches.clone();
+        assert_eq!(batches.len(), 2, "the third joint action is lost");
+        for batch in &mut batches {
+            batch.sort_unstable();
+            assert_eq!(batch.len(), 2);
+            assert_eq!(batch[0] % 3, batch[1] % 3, "{batch:?}");
+        }
     }
 
     #[test]

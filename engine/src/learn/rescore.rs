@@ -4,7 +4,7 @@ use marft_agents::device::DeviceHandle;
 use marft_agents::generate::PolicyId;
 use marft_agents::train::commands::CommandError;
 use marft_agents::train::{PassOptions, PolicyTable, SequenceScores, TrainSequence};
-use marft_algorithms::preset::LossKind;
+use marft_algorithms::preset::{LossKind, Rescale};
 
 use super::gather::Gathered;
 use super::{Cohort, LearnError};
@@ -21,6 +21,8 @@ pub(super) struct Rescored {
     pub(super) logprobs: Option<Vec<Vec<f32>>>,
     /// The reference's, per turn.
     pub(super) reference: Option<Vec<Vec<f32>>>,
+    /// Entropies of the tokens, per turn, where advantages are weighed by them; nats.
+    pub(super) entropies: Option<Vec<Vec<f32>>>,
     /// Values before each token, per turn.
     pub(super) values: Option<Vec<Vec<f32>>>,
     /// Value after the last turn of each episode that was cut off; 0 for the others and without a critic.
@@ -40,10 +42,12 @@ pub(super) fn rescore(
     let own = recompute || algorithm.loss == LossKind::Decoupled || algorithm.sampler_weight_max.is_some();
     let mut rescored = Rescored { bootstraps: vec![0.0; truncated.len()], ..Rescored::default() };
     let as_sampled = |row: usize| gathered.rows[row].sequence.clone();
-    if own || cohort.critic.is_some() {
+    let hesitation = algorithm.rescale == Rescale::Entropy;
+    if own || hesitation || cohort.critic.is_some() {
         let scores = score(handle, cohort, gathered, pass, |row| Some(as_sampled(row)))?;
         rescored.values = cohort.critic.map(|_| by_turn(gathered, &scores, |score| score.values.as_deref()));
         rescored.logprobs = own.then(|| by_turn(gathered, &scores, |score| Some(&score.logprobs)));
+        rescored.entropies = hesitation.then(|| by_turn(gathered, &scores, |score| Some(&score.entropies)));
     }
     if algorithm.needs_reference() {
         let as_reference = |row: usize| {

@@ -238,11 +238,14 @@ fn credit_turns(
 fn pack_rows(
     config: Res<'_, LearnerConfig>,
     state: Res<'_, LearnState>,
+    records: Res<'_, Records>,
     mut batches: ResMut<'_, Batches>,
 ) -> Result<(), LearnError> {
-    let LearnState { updates: update, environment_steps, .. } = *state;
+    let LearnState { updates: update, environment_steps: before, .. } = *state;
+    let batch = environment_steps(&records.0);
     for ((gathered, _, laps), cohort) in batches.0.iter_mut().zip(&config.cohorts) {
         let seed = config.seed.child("learn", update).child("cohort", cohort.index as u64);
+        let environment_steps = cohort.algorithm.environment_steps(before, batch);
         *laps = lay_out(cohort, gathered, &Moment { update, environment_steps, seed })?;
     }
     Ok(())
@@ -265,6 +268,12 @@ fn update_weights(
     Ok(())
 }
 
+/// Steps of the environments of all episodes together.
+fn environment_steps(records: &[EpisodeRecord]) -> u64 {
+    let steps = |record: &EpisodeRecord| record.turns.iter().map(|turn| u64::from(turn.step) + 1).max().unwrap_or(0);
+    records.iter().map(steps).sum()
+}
+
 fn publish(
     config: Res<'_, LearnerConfig>,
     trouble: Res<'_, Trouble>,
@@ -279,8 +288,7 @@ fn publish(
         return Ok(());
     }
     state.updates += 1;
-    let steps = |record: &EpisodeRecord| record.turns.iter().map(|turn| u64::from(turn.step) + 1).max().unwrap_or(0);
-    state.environment_steps += taken.iter().map(steps).sum::<u64>();
+    state.environment_steps += environment_steps(&taken);
     published.0.describe(batches.iter().map(|(_, estimated, _)| estimated));
     for ((gathered, estimated, _), cohort) in batches.iter().zip(&config.cohorts) {
         let Some(controller) = state.controllers.get_mut(&cohort.index) else { continue };

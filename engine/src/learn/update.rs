@@ -10,7 +10,7 @@ use marft_agents::generate::PolicyId;
 use marft_agents::train::{PassOptions, PolicyTable, TrainSequence};
 use marft_algorithms::loss::Totals;
 use marft_algorithms::order::factor::Factor;
-use marft_algorithms::preset::Algorithm;
+use marft_algorithms::preset::{Algorithm, Compat};
 
 use super::estimate::Estimated;
 use super::gather::{Gathered, Spoken};
@@ -120,7 +120,8 @@ impl Update<'_> {
         let (mut new, mut old) = (vec![0.0; count], vec![0.0; count]);
         let taught = |(at, turn): &(usize, &Spoken)| turn.in_loss && !now[*at].is_empty();
         for (at, _) in self.gathered.turns.iter().enumerate().filter(taught) {
-            new[joint[at]] += now[at].iter().map(|logp| f64::from(*logp)).sum::<f64>();
+            let divisor = f64::from(self.estimated.divisors[at]);
+            new[joint[at]] += now[at].iter().map(|logp| f64::from(*logp)).sum::<f64>() / divisor;
             let before = &self.estimated.logp_old[self.estimated.elements[at].clone()];
             old[joint[at]] += before.iter().map(|logp| f64::from(*logp)).sum::<f64>();
         }
@@ -183,24 +184,27 @@ impl MiniBatch<'_> {
                 (rows, parts)
             })
             .collect();
+        normalise(&self.algorithm, &mut cut);
         let totals = totals(&cut);
-        let all = totals.values().fold(Totals::default(), |sum, own| Totals {
-            tokens: sum.tokens + own.tokens,
-            sequences: sum.sequences + own.sequences,
-        });
+        let all = sum(totals.values().copied());
         if all.tokens == 0 {
             return Ok(());
         }
         cut.iter_mut().flat_map(|(_, parts)| parts).for_each(|part| part.totals = totals[&part.policy]);
+        let mut values = vec![(all, 1.0); cut.len()];
+        if self.algorithm.compat == Compat::MarftV1 {
+            values = by_chunk(&self.algorithm, &mut cut)?;
+        }
         let (reports, told) = channel();
-        for (rows, parts) in cut {
+        for ((rows, parts), (value_totals, value_share)) in cut.into_iter().zip(values) {
             let sequences = rows.iter().map(|row| gathered.rows[*row].sequence.clone()).collect();
             let temperature = cohort.players[gathered.rows[rows[0]].player].temperature;
             let judgement = Judgement {
                 algorithm: Arc::clone(&self.algorithm),
                 parts,
-                value_totals: all,
-                policies_learn: !self.learners.is_empty(),
+                value_totals,
+                value_share,
+                learners: self.learners.to_vec(),
                 reports: reports.clone(),
             };
             let done = handle.accumulate(sequences, PassOptions { temperature, ..pass }, loss_of(judgement))?;
@@ -263,6 +267,45 @@ impl MiniBatch<'_> {
     }
 }
 
+/// Normalises the advantages of a mini-batch, where that is done by mini-batch.
+fn normalise(algorithm: &Algorithm, cut: &mut [(Vec<usize>, Vec<Part>)]) {
+    let together = cut.iter().flat_map(|(_, parts)| parts).flat_map(|part| part.advantage.iter().copied()).collect();
+    let mut normalised = algorithm.in_mini_batch::<f32>(together).into_iter();
+    for part in cut.iter_mut().flat_map(|(_, parts)| parts) {
+        part.advantage = normalised.by_ref().take(part.advantage.len()).collect();
+    }
+}
+
+/// Lets every part's mean be that of its own chunk, which counts for as much as the algorithm says; the same for the critic,
+/// chunk by chunk.
+fn by_chunk(algorithm: &Algorithm, cut: &mut [(Vec<usize>, Vec<Part>)]) -> Result<Vec<(Totals, f64)>, LearnError> {
+    let weights = |counts: &[Totals]| -> Result<Vec<f64>, LearnError> {
+        let (rows, tokens): (Vec<u64>, Vec<u64>) =
+            counts.iter().map(|count| (count.sequences as u64, count.tokens as u64)).unzip();
+        Ok(algorithm.chunk_weights(&rows, &tokens)?)
+    };
+    for policy in totals(cut).into_iter().filter(|(_, all)| all.tokens > 0).map(|(policy, _)| policy) {
+        let mut own: Vec<&mut Part> =
+            cut.iter_mut().flat_map(|(_, parts)| parts).filter(|part| part.policy == policy).collect();
+        let counts: Vec<Totals> = own.iter().map(|part| part.count()).collect();
+        let shares = weights(&counts)?;
+        for ((part, count), share) in own.iter_mut().zip(counts).zip(shares).filter(|((_, count), _)| count.tokens > 0)
+        {
+            (part.totals, part.share) = (count, share);
+        }
+    }
+    let counts: Vec<Totals> = cut.iter().map(|(_, parts)| sum(parts.iter().map(Part::count))).collect();
+    let shares = weights(&counts)?;
+    Ok(counts.into_iter().zip(shares).collect())
+}
+
+fn sum(totals: impl Iterator<Item = Totals>) -> Totals {
+    totals.fold(Totals::default(), |sum, own| Totals {
+        tokens: sum.tokens + own.tokens,
+        sequences: sum.sequences + own.sequences,
+    })
+}
+
 /// Elements of every policy in the mini-batch.
 fn totals(cut: &[(Vec<usize>, Vec<Part>)]) -> BTreeMap<PolicyId, Totals> {
     let mut totals: BTreeMap<PolicyId, Totals> = BTreeMap::new();
@@ -271,4 +314,64 @@ fn totals(cut: &[(Vec<usize>, Vec<Part>)]) -> BTreeMap<PolicyId, Totals> {
         *sum = Totals { tokens: sum.tokens + own.tokens, sequences: sum.sequences + own.sequences };
     }
     totals
+}
+
+#[cfg(test)]
+mod tests {
+    use marft_algorithms::trajectory::TurnIds;
+
+    use super::super::gather::Row;
+    use super::*;
+
+    /// Two chunks of one turn each, of one token and of three.
+    fn cut() -> Vec<(Vec<usize>, Vec<Part>)> {
+        let row = |at: usize| Row {
+            sequence: TrainSequence::from_token(PolicyId(0), vec![1; 5], 1),
+            player: 0,
+            turns: vec![at],
+        };
+        let turn = |(row, tokens): (usize, usize)| Spoken {
+            ids: TurnIds { episode: row as u32, ..TurnIds::default() },
+            row,
+            logprobs: vec![-0.5; tokens],
+            positions: (1..).take(tokens).collect(),
+            in_loss: true,
+            ..Spoken::default()
+        };
+        let gathered = Gathered {
+            rows: vec![row(0), row(1)],
+            turns: [1, 3].into_iter().enumerate().map(turn).collect(),
+            ..Gathered::default()
+        };
+        let estimated = Estimated {
+            elements: vec![0..1, 1..4],
+            in_loss: vec![true; 4],
+            logp_old: vec![-0.5; 4],
+            advantage: vec![4.0, 0.0, 2.0, 0.0],
+            ..Estimated::default()
+        };
+        (0..2).map(|row| (vec![row], parts(&gathered, &estimated, &[row], None))).collect()
+    }
+
+    #[test]
+    fn the_first_release_weighs_chunks_by_rows_and_normalises_them_together() {
+        let algorithm = Algorithm { compat: Compat::MarftV1, ..Algorithm::default() };
+        let mut chunks = cut();
+        normalise(&algorithm, &mut chunks);
+        // without the zeros, 4 and 2 have mean 3 and deviation 1
+        let advantages: Vec<f32> = chunks.iter().flat_map(|(_, parts)| parts[0].advantage.clone()).collect();
+        assert!(
+            advantages.iter().zip([1.0, -3.0, -1.0, -3.0]).all(|(a, want)| (a - want).abs() < 1e-6),
+            "{advantages:?}"
+        );
+        let (one, three) = (Totals { tokens: 1, sequences: 1 }, Totals { tokens: 3, sequences: 1 });
+        assert_eq!(by_chunk(&algorithm, &mut chunks).unwrap(), [(one, 0.5), (three, 0.5)]);
+        let of = |at: usize| (chunks[at].1[0].totals, chunks[at].1[0].share);
+        assert_eq!([of(0), of(1)], [(one, 0.5), (three, 0.5)]);
+
+        let mut ours = cut();
+        normalise(&Algorithm::default(), &mut ours);
+        assert!(ours.iter().all(|(_, parts)| parts[0].share == 1.0), "means are taken over the mini-batch");
+        assert_eq!(ours[1].1[0].advantage, [0.0, 2.0, 0.0]);
+    }
 }

@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 #[derive(Debug)]
 pub struct MetricsLog {
     file: File,
+    /// The newest line that was there before.
+    earlier: Map<String, Value>,
 }
 
 impl MetricsLog {
@@ -20,22 +22,28 @@ impl MetricsLog {
     /// The file cannot be opened, read or cut.
     pub fn from(path: &Path, step: u64) -> std::io::Result<Self> {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        let mut keep = 0;
+        let (mut keep, mut earlier) = (0, Map::new());
         let mut reader = BufReader::new(&mut file);
         let mut line = vec![];
         while reader.read_until(b'\n', &mut line)? > 0 {
-            let of_step =
-                serde_json::from_slice::<Map<String, Value>>(&line).ok().and_then(|row| row.get("step")?.as_u64());
+            let row = serde_json::from_slice::<Map<String, Value>>(&line).unwrap_or_default();
+            let of_step = row.get("step").and_then(Value::as_u64);
             if !line.ends_with(b"\n") || of_step.is_none_or(|of| of >= step) {
                 break;
             }
             keep += line.len() as u64;
+            earlier = row;
             line.clear();
         }
         drop(reader);
         file.file().set_len(keep)?;
         file.seek(SeekFrom::Start(keep))?;
-        Ok(Self { file })
+        Ok(Self { file, earlier })
+    }
+
+    /// A number of the newest line that was there when the log was opened.
+    pub fn earlier(&self, name: &str) -> Option<f64> {
+        self.earlier.get(name)?.as_f64()
     }
 
     /// Appends one step's metrics. Numbers that are not finite become `null`, as JSON has no other word for them.
@@ -65,6 +73,7 @@ mod tests {
         let path = folder.path().join("metrics.jsonl");
         let row = |value: f64| json!({"reward": value}).as_object().unwrap().clone();
         let mut log = MetricsLog::from(&path, 1).unwrap();
+        assert_eq!(log.earlier("step"), None);
         for step in 1..=5 {
             log.write(step, &row(0.5)).unwrap();
         }
@@ -73,6 +82,7 @@ mod tests {
         std::fs::write(&path, torn).unwrap();
 
         let mut log = MetricsLog::from(&path, 4).unwrap();
+        assert_eq!(log.earlier("step"), Some(3.0));
         log.write(4, &row(f64::NAN)).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().count(), 4);

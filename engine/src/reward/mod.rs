@@ -90,12 +90,6 @@ pub enum RewardFault {
         /// What the term needs.
         expected: &'static str,
     },
-    /// Judging took longer than it may.
-    #[error("judging took longer than {limit_ms} ms")]
-    TimedOut {
-        /// The limit, in milliseconds.
-        limit_ms: u64,
-    },
     /// A custom term failed.
     #[error("reward term failed: {0}")]
     Custom(String),

@@ -27,7 +27,7 @@ pub use kind::{Kind, KindError};
 pub use kinds::Kinds;
 pub use model::{CriticSettings, DeviceName, Dtype, ModelSettings, Sharing};
 pub use registry::Registry;
-pub use stage::{Rft, Rl, Sft, Stage};
+pub use stage::{ErrorRule, Rft, Rl, Sft, Stage};
 pub use tasks::{EnvironmentSettings, RewardSettings, TaskSettings, TaskSource, ToolSettings};
 pub use train::{
     Budget, CheckpointSettings, EarlyStop, EvalSettings, LogSettings, LongContext, RolloutSettings, TrainSettings,

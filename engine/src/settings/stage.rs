@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use marft_algorithms::supervised::ErrorMask;
 use serde::{Deserialize, Serialize};
 
 /// A stage. Each starts its optimisers afresh, on the weights that the stage before left.
@@ -28,8 +29,21 @@ pub struct Sft {
     pub epochs: u32,
     /// Demonstrations an update.
     pub batch: usize,
+    /// What of answers that failed is not learnt; all is learnt where absent.
+    #[serde(default)]
+    pub errors: Option<ErrorRule>,
     /// Learning rate.
     pub learning_rate: f64,
+}
+
+/// Which demonstrated answers failed, and how much of them is not learnt: they stay in sight of what mends them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorRule {
+    /// A regular expression: the answer before a result or an observation that it matches somewhere failed.
+    pub pattern: String,
+    /// How much of such an answer is left out.
+    pub mask: ErrorMask,
 }
 
 /// Reinforcement learning.
@@ -59,6 +73,14 @@ pub struct Rft {
     pub epochs: u32,
     /// Learning rate.
     pub learning_rate: f64,
+}
+
+impl Sft {
+    /// How many steps it takes where the file holds `demonstrations`.
+    pub fn steps(&self, demonstrations: usize) -> u64 {
+        let used = self.limit.map_or(demonstrations, |limit| limit.min(demonstrations));
+        (used.div_ceil(self.batch.max(1)) as u64).saturating_mul(u64::from(self.epochs))
+    }
 }
 
 impl Stage {

@@ -39,7 +39,7 @@ pub struct Budget {
     pub episodes: Option<u64>,
     /// Tokens sampled in training.
     pub tokens: Option<u64>,
-    /// Wall-clock seconds of this process.
+    /// Wall-clock seconds, those of earlier processes of the run included.
     pub seconds: Option<f64>,
 }
 

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Tool, ToolFuture, ToolRequest, argument};
-use crate::reward::maths::expression::{Number, evaluate};
+use crate::reward::maths::expression::{Number, Refusal, evaluate};
 
 /// Evaluates `expression`.
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -33,9 +33,10 @@ impl Tool for Calculator {
 fn calculate(expression: &str) -> String {
     let plain: String = expression.chars().filter(|c| !c.is_whitespace() && *c != ',').collect();
     match evaluate(&braced(&plain.replace("**", "^").replace('×', "*").replace('÷', "/"))) {
-        Some(Number::Exact { over, under: 1 }) => over.to_string(),
-        Some(number) => number.to_f64().to_string(),
-        None => format!("`{expression}` is no arithmetic"),
+        Ok(Number::Exact { over, under: 1 }) => over.to_string(),
+        Ok(number) => number.to_f64().to_string(),
+        Err(refusal @ Refusal::TooLong { .. }) => format!("the expression {refusal}"),
+        Err(refusal) => format!("`{expression}` {refusal}"),
     }
 }
 
@@ -66,5 +67,7 @@ mod tests {
         ] {
             assert_eq!(calculate(expression), value);
         }
+        assert!(calculate(&"2^-".repeat(300_000)).starts_with("the expression has "));
+        assert!(calculate(&"2^-".repeat(2_000)).ends_with("nests deeper than 32 levels"));
     }
 }

@@ -3,17 +3,18 @@
 use std::ops::Range;
 
 use marft_agents::pretrained::{Location, Store};
-use marft_agents::train::{MemoryPlan, PlanRequest};
+use marft_agents::train::MemoryPlan;
 use marft_algorithms::preset::Algorithm;
 use marft_topologies::Team;
 use serde::Serialize;
 
-use super::roster::{RosterPlan, placement};
+use super::memory::{self, Purpose};
+use super::roster::RosterPlan;
 use super::steps::samples;
 use super::{Plan, Pool, TrainerError};
 use crate::learn::needs_replays;
 use crate::seed::Seed;
-use crate::settings::{RunSettings, Sharing, Stage};
+use crate::settings::{RunSettings, Stage};
 
 /// What a run would do.
 #[derive(Debug, Clone, Serialize)]
@@ -110,26 +111,8 @@ impl DryRun {
         let plan = Plan::new(settings)?;
         let pool = Pool::read(&settings.task, Seed::of_run(settings.seed).child("pool", 0))?;
         let weights = Location::resolve(&settings.model.base, &Store::user()?)?.weights()?;
-        let full = settings.model.weights == Sharing::Full;
-        let adapters: Vec<_> = roster
-            .weights
-            .iter()
-            .filter(|own| !full && (own.optimizer.is_some() || own.adapter.is_some()))
-            .map(|own| (settings.model.lora.clone(), own.optimizer.is_some()))
-            .collect();
-        let critics: Vec<_> =
-            roster.cohorts.iter().filter_map(|cohort| roster.critic(cohort, settings)).map(|(_, own)| own).collect();
-        let memory = MemoryPlan::new(&PlanRequest {
-            model: &weights.config,
-            placement: placement(settings),
-            adapters: &adapters,
-            full,
-            critics: &critics,
-            kv_bytes: settings.model.cache_mib << 20,
-            train_rows: settings.train.batch_tokens,
-            checkpointing: settings.train.checkpointing,
-        });
-        let available = available(settings);
+        let memory = memory::plan(settings, &roster, &weights.config, Purpose::Learning);
+        let available = memory::available(settings);
         if let Some(available) = available {
             memory.fit(available)?;
         }
@@ -156,14 +139,4 @@ impl DryRun {
             available,
         })
     }
-}
-
-/// Memory that the device has.
-fn available(settings: &RunSettings) -> Option<u64> {
-    if !matches!(settings.model.device, crate::settings::DeviceName::Cpu) {
-        return None;
-    }
-    let info = fs_err::read_to_string("/proc/meminfo").ok()?;
-    let line = info.lines().find(|line| line.starts_with("MemAvailable:"))?;
-    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
 }

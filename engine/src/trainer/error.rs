@@ -85,6 +85,19 @@ pub enum TrainerError {
         /// Paths of the settings that differ, with both values.
         differences: Vec<String>,
     },
+    /// The run that is to be resumed has done more steps than it is now told to.
+    #[error(
+        "the run in {folder} is at step {step}, and the settings end it after step {planned}; hint: plan at least {step} steps \
+         with `train.steps` or the `steps` of its stages, or begin again in another folder with --out"
+    )]
+    Further {
+        /// The folder.
+        folder: PathBuf,
+        /// Steps done.
+        step: u64,
+        /// Steps of all stages now.
+        planned: u64,
+    },
     /// Numbers that are not finite, again and again.
     #[error(
         "{updates} updates in a row were dropped because a loss or a gradient was not finite; hint: lower the learning rate \

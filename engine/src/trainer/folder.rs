@@ -4,6 +4,7 @@
 //! run.json            settings, versions, hashes of team, data and base
 //! metrics.jsonl       one object a step
 //! tensorboard/        event files
+//! human.jsonl         what people were asked and answered
 //! episodes/           token-exact episodes of each step, compressed
 //! evaluations/        episodes and scores of each evaluation
 //! checkpoints/<step>/ adapters in PEFT format and all that is needed to go on
@@ -33,6 +34,9 @@ pub struct Bundle {
     pub settings: RunSettings,
     /// SHA-256 of the files it read, by path.
     pub files: BTreeMap<String, String>,
+    /// Threads of the CPU's kernels; 0 where it was not written down.
+    #[serde(default)]
+    pub threads: usize,
 }
 
 impl Bundle {
@@ -60,7 +64,8 @@ impl Bundle {
         for path in paths {
             files.insert(path.display().to_string(), sha256(&path)?);
         }
-        Ok(Self { marft: env!("CARGO_PKG_VERSION").to_owned(), settings: settings.clone(), files })
+        let threads = settings.model.threads.unwrap_or_else(|| tch::get_num_threads().unsigned_abs() as usize);
+        Ok(Self { marft: env!("CARGO_PKG_VERSION").to_owned(), settings: settings.clone(), files, threads })
     }
 
     /// Files that are not any more as the run read them, with what became of them.
@@ -83,13 +88,18 @@ impl Bundle {
                 differences.push(format!("{path} has changed"));
             }
         }
+        let (before, now) = (earlier.threads, self.threads);
+        if self.settings.deterministic && before != now && before > 0 {
+            // how a product is cut among threads decides how its sums are rounded
+            differences.push(format!("model.threads was {before} and is {now}"));
+        }
         differences
     }
 }
 
 /// Paths that may differ between a run and its continuation. How a team is evaluated may not: scores are compared with those
 /// of the untrained team and with the best so far.
-const FREE: [&str; 10] = [
+const FREE: [&str; 11] = [
     "name",
     "eval.every",
     "eval.before",
@@ -100,6 +110,7 @@ const FREE: [&str; 10] = [
     "train.early_stop",
     "rollout.concurrency",
     "model.cache_mib",
+    "model.threads",
 ];
 
 fn compare(path: &str, before: &Value, now: &Value, differences: &mut Vec<String>) {
@@ -205,7 +216,9 @@ impl Folder {
         let target = self.path.join(name);
         let folder = target.parent().unwrap_or(&self.path);
         fs::create_dir_all(folder)?;
-        let mut unfinished = tempfile::Builder::new().prefix(".unfinished").tempfile_in(folder)?;
+        // readable for whom the umask lets, as a file that is simply created
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+        let mut unfinished = tempfile::Builder::new().prefix(".unfinished").permissions(mode).tempfile_in(folder)?;
         std::io::Write::write_all(&mut unfinished, content)?;
         unfinished.as_file().sync_all()?;
         unfinished.persist(&target).map_err(|error| error.error)?;
@@ -220,6 +233,11 @@ impl Folder {
     /// The episodes of an evaluation.
     pub fn evaluation(&self, step: u64) -> PathBuf {
         self.path.join("evaluations").join(format!("{step:06}.jsonl.zst"))
+    }
+
+    /// What people were asked and answered; there only where a policy of the team is a person.
+    pub fn exchanges(&self) -> PathBuf {
+        self.path.join("human.jsonl")
     }
 
     /// The checkpoints.
@@ -260,6 +278,19 @@ mod tests {
         let mut differences = vec![];
         compare("", &before, &now, &mut differences);
         assert_eq!(differences, ["seed was 1 and is 2", "train.beta1 was 0.9 and is 0.8"]);
+    }
+
+    #[test]
+    fn what_is_written_whole_may_be_read_by_whom_a_plain_file_may() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let home = tempfile::tempdir().unwrap();
+        let folder = Folder::look_at(home.path());
+        folder.write_whole("whole.json", b"{}").unwrap();
+        crate::episode::write(&folder.episodes(1), &[]).unwrap();
+        fs::write(home.path().join("plain"), "").unwrap();
+        let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode();
+        let plain = mode(home.path().join("plain"));
+        assert_eq!([mode(home.path().join("whole.json")), mode(folder.episodes(1))], [plain, plain]);
     }
 
     #[test]

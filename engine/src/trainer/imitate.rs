@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use regex::Regex;
+
 use super::rollout::Rollout;
 use super::{StepReport, Trainer, TrainerError, environments, world};
-use crate::learn::Lesson;
+use crate::learn::{Errors, Lesson};
 use crate::seed::Seed;
-use crate::settings::{Sft, Stage};
+use crate::settings::{ErrorRule, Sft, Stage};
 use crate::task::{Demonstrations, Task, Turns};
 use crate::voice::Sayings;
 
@@ -85,7 +87,14 @@ impl Trainer {
         if let Some(fault) = records.iter().flat_map(|record| &record.faults).find(|fault| !fault.recovered) {
             return Err(TrainerError::Setting(format!("{}: {}", sft.demonstrations.display(), fault.message)));
         }
-        Ok(records.iter().map(|record| Lesson::of(record, self.roster.players())).collect())
+        let players = self.roster.players();
+        let Some(ErrorRule { pattern, mask }) = &sft.errors else {
+            return Ok(records.iter().map(|record| Lesson::of(record, players)).collect());
+        };
+        let pattern = Regex::new(pattern).map_err(|error| TrainerError::Setting(format!("`errors`: {error}")))?;
+        let errors = Errors { text: self.roster.text(), pattern: &pattern, mask: *mask };
+        let lessons = records.iter().map(|record| Lesson::without(record, players, errors));
+        Ok(lessons.collect::<Result<_, _>>()?)
     }
 }
 

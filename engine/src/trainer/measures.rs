@@ -21,6 +21,11 @@ impl Measures {
         if !report.records.is_empty() {
             measures.episodes(&report.records);
         }
+        if let Some(sampling) = &report.sampling {
+            measures.set("sampling/rounds", sampling.rounds as f64);
+            let all = report.records.len();
+            measures.set("sampling/thrown_away", share(all - sampling.episodes.min(all), all));
+        }
         if let Some(learnt) = &report.learnt {
             measures.learnt(learnt, &names);
         }

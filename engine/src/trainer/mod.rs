@@ -15,10 +15,11 @@
 //! | `evaluation` | scores on held-out tasks |
 //! | `measures`, `vitals` | a step as named numbers, and those that warnings are drawn from |
 //! | `run`, `folder` | the loop around it all, and what it writes |
-//! | `saving` | weights and state to a checkpoint and back |
+//! | `saving`, `files` | weights and state to a checkpoint and back, and which files it has |
 //! | `replay` | one episode of a run once more |
 //! | `replays` | what agents and turns were worth, by episodes rolled out without them |
 //! | `dry_run` | what a run would do |
+//! | `memory` | what it takes of memory, and whether the machine has it |
 //! | `bench` | what all this costs around generation and training |
 
 pub mod bench;
@@ -26,9 +27,11 @@ mod distil;
 mod dry_run;
 mod error;
 mod evaluation;
+mod files;
 mod folder;
 mod imitate;
 mod measures;
+mod memory;
 mod observer;
 mod plan;
 mod pool;
@@ -63,7 +66,9 @@ pub use pool::{Pool, PoolState};
 pub use replay::EpisodeId;
 pub use roster::{Roster, RosterPlan, Weights};
 pub use run::{End, Run};
+pub use saving::{SavedPolicy, saved_policies};
 pub use state::RunState;
+pub use rollout::Sampling;
 pub use steps::StepReport;
 
 use crate::environment::Environment;
@@ -75,6 +80,7 @@ use crate::settings::{Registry, RunSettings};
 use crate::task::Task;
 use crate::voice::Voice;
 use crate::world::{Engine, EngineConfig};
+use memory::Purpose;
 use rollout::Rollout;
 
 /// Answers that may wait for the world.
@@ -102,10 +108,23 @@ impl Trainer {
     /// # Errors
     /// Whatever a run needs and cannot have: model, rows, memory.
     pub fn new(loaded: Loaded, registry: Registry) -> Result<Self, TrainerError> {
+        Self::assemble(loaded, registry, Purpose::Learning)
+    }
+
+    /// A trainer that plays and scores episodes and does no step: it may do with less memory.
+    ///
+    /// # Errors
+    /// Whatever episodes need and cannot have: model, rows, memory.
+    pub fn to_evaluate(loaded: Loaded, registry: Registry) -> Result<Self, TrainerError> {
+        Self::assemble(loaded, registry, Purpose::Speaking)
+    }
+
+    fn assemble(loaded: Loaded, registry: Registry, purpose: Purpose) -> Result<Self, TrainerError> {
         let Loaded { settings, team, .. } = loaded;
         let seed = Seed::of_run(settings.seed);
         let pool = Pool::read(&settings.task, seed.child("pool", 0))?;
         let plan = Plan::new(&settings)?;
+        memory::check(&team, &settings, purpose)?;
         let mut roster = Roster::assemble(&team, &settings)?;
         let voices = roster.voices()?;
         let engine = world(&team, &settings, &registry, voices)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Evaluation, Measures, StepReport};
+use super::{Evaluation, Measures, Sampling, StepReport};
 use crate::metrics::Warning;
 
 /// News of a run.
@@ -53,6 +53,13 @@ pub enum Event<'a> {
         step: u64,
         /// What.
         warning: Warning,
+    },
+    /// Dynamic sampling gave up before it had as many groups as were wanted.
+    Starved {
+        /// After this step.
+        step: u64,
+        /// What it took and kept.
+        sampling: Sampling,
     },
     /// The run is saved.
     Saved {

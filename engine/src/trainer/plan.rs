@@ -47,11 +47,7 @@ impl Plan {
         let mut next = 1;
         for stage in &settings.stages {
             let steps = match stage {
-                Stage::Sft(sft) => {
-                    let count = Demonstrations::read(&sft.demonstrations)?.len();
-                    let used = sft.limit.map_or(count, |limit| limit.min(count));
-                    used.div_ceil(sft.batch.max(1)) as u64 * u64::from(sft.epochs)
-                }
+                Stage::Sft(sft) => sft.steps(Demonstrations::read(&sft.demonstrations)?.len()),
                 Stage::Rl(rl) => rl.steps,
                 Stage::Rft(rft) => rft.steps,
             };

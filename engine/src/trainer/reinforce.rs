@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::replays::credits;
-use super::rollout::{Rollout, groups};
+use super::rollout::{Choice, Rollout, groups};
 use super::steps::{refuse_all_faults, samples};
 use super::vitals::vitals;
 use super::{StepReport, Trainer, TrainerError, environments};
@@ -20,12 +20,13 @@ impl Trainer {
         let start = Instant::now();
         let before = self.engine.progress().tokens;
         let samples = samples(stage, self.roster.cohorts());
-        let dynamic = self.learner.cohorts().iter().find_map(|cohort| cohort.algorithm.dynamic_sampling());
+        let dynamic = self.learner.cohorts().iter().map(|cohort| &cohort.algorithm);
+        let dynamic = dynamic.filter_map(|own| Some((own.dynamic_sampling()?, own.sampling_metric.clone()))).next();
         let mut pool_state = self.state.pool.clone();
         let mut tasks: Vec<Arc<Task>> = vec![];
         let rule =
             self.learner.cohorts().iter().map(|cohort| cohort.algorithm.credit).find(|rule| needs_replays(*rule));
-        let (records, credits) = {
+        let (records, kept, sampling, credits) = {
             let pool = &self.pool;
             let mut draw = |count: usize| -> Result<Vec<Arc<Task>>, TrainerError> {
                 let drawn = pool.draw(&mut pool_state, count)?;
@@ -38,22 +39,27 @@ impl Trainer {
             let mut rollout =
                 Rollout { engine, environment: &environment, concurrency, step, seed, samples, temperature: None };
             let wanted = self.settings.rollout.tasks;
-            let records = match dynamic {
-                Some(rule) => rollout.run_dynamic(rule, wanted, &mut draw)?,
-                None => rollout.run(&draw(wanted)?, 0)?,
+            let (records, kept, sampling) = match &dynamic {
+                Some((rule, metric)) => {
+                    let choice = Choice { rule: *rule, metric: metric.as_deref(), wanted };
+                    let (all, kept, sampling) = rollout.run_dynamic(&choice, &mut draw)?;
+                    let kept: Vec<EpisodeRecord> = kept.into_iter().map(|at| all[at].clone()).collect();
+                    (all, Some(kept), Some(sampling))
+                }
+                None => (rollout.run(&draw(wanted)?, 0)?, None, None),
             };
             let credits = match rule {
-                Some(rule) => Some(credits(&mut rollout, rule, &records, &tasks)?),
+                Some(rule) => Some(credits(&mut rollout, rule, kept.as_deref().unwrap_or(&records), &tasks)?),
                 None => None,
             };
-            (records, credits)
+            (records, kept, sampling, credits)
         };
         self.state.pool = pool_state;
         let rollout = start.elapsed();
         refuse_all_faults(step, &records)?;
         let start = Instant::now();
         let (episodes, tokens) = (tasks.len() as u64 * u64::from(samples), self.engine.progress().tokens - before);
-        let mut teachable = teachable(&records, samples);
+        let mut teachable = teachable(kept.as_deref().unwrap_or(&records), samples);
         let credits = credits.map(|(credits, _)| credits).unwrap_or_default();
         teachable.retain(|record| rule.is_none() || credits.contains_key(&record.id));
         let learnt = self.learner.learn(teachable, credits)?;
@@ -64,6 +70,7 @@ impl Trainer {
         let learnt = Some(learnt);
         Ok(StepReport {
             records,
+            sampling,
             episodes,
             tokens,
             learnt,

@@ -5,7 +5,7 @@
 
 use super::rollout::Rollout;
 use super::steps::samples;
-use super::{Trainer, TrainerError, environments};
+use super::{Folder, Trainer, TrainerError, environments};
 use crate::episode::EpisodeRecord;
 use crate::seed::Seed;
 
@@ -37,6 +37,27 @@ impl std::str::FromStr for EpisodeId {
 }
 
 impl Trainer {
+    /// Takes what people answered in the run in `folder` wherever the question is the same, instead of asking them again.
+    ///
+    /// # Errors
+    /// The record is damaged.
+    pub fn recall(&self, folder: &Folder) -> Result<(), TrainerError> {
+        let path = folder.exchanges();
+        let read = self.roster.exchanges().recall(&path);
+        read.map_err(|error| TrainerError::State { path, reason: error.to_string() })
+    }
+
+    /// Writes into `folder` what people are asked and answer from now on. Where the run goes on that was begun there, what
+    /// they answered before is taken as by [`recall`](Self::recall): steps that are done again ask nobody twice.
+    pub(super) fn keep_exchanges(&self, folder: &Folder, goes_on: bool) -> Result<(), TrainerError> {
+        let path = folder.exchanges();
+        if !goes_on && path.exists() {
+            fs_err::remove_file(&path)?;
+        }
+        let read = self.roster.exchanges().keep(&path);
+        read.map_err(|error| TrainerError::State { path, reason: error.to_string() })
+    }
+
     /// Does steps until the next one is `step`, without writing anything down.
     ///
     /// # Errors

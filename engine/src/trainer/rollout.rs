@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use marft_algorithms::loss::{DynamicSampling, Refill};
+use marft_algorithms::Error;
+use marft_algorithms::loss::{DynamicSampling, LossError, Refill};
 
 use super::TrainerError;
 use crate::environment::Environment;
-use crate::episode::EpisodeRecord;
+use crate::episode::{EpisodeRecord, RewardStreams};
+use crate::learn::LearnError;
 use crate::seed::Seed;
 use crate::task::Task;
 use crate::world::{Engine, Fork, Opening};
@@ -32,6 +34,30 @@ pub(super) struct Rollout<'a> {
     pub samples: u32,
     /// Temperature of all agents instead of their own.
     pub temperature: Option<f64>,
+}
+
+/// How a step's groups are chosen.
+pub(super) struct Choice<'a> {
+    /// The rule.
+    pub rule: DynamicSampling,
+    /// The reward term whose raw score it looks at; the total where absent.
+    pub metric: Option<&'a str>,
+    /// Groups wanted.
+    pub wanted: usize,
+}
+
+/// What dynamic sampling came to in a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sampling {
+    /// Rounds of rolling out.
+    pub rounds: usize,
+    /// Groups wanted.
+    pub wanted: usize,
+    /// Groups whose episodes disagree and that are learnt from.
+    pub kept: usize,
+    /// Episodes of those groups.
+    pub episodes: usize,
 }
 
 impl Rollout<'_> {
@@ -90,44 +116,42 @@ impl Rollout<'_> {
         }
     }
 
-    /// Rolls out and, until `rule` has enough groups that disagree, draws further tasks with `draw`. Where the rule gives
-    /// up, what disagrees is returned all the same.
+    /// Rolls out and, until the rule of `choice` has enough groups that disagree, draws further tasks with `draw`. Returns all
+    /// episodes, the places of those to learn from, and what it took. Where the rule gives up, whatever disagrees is kept.
     ///
     /// # Errors
-    /// The world stands still, or no more tasks can be drawn.
+    /// The world stands still, no more tasks can be drawn, or a reward is not finite.
     pub(super) fn run_dynamic(
         &mut self,
-        rule: DynamicSampling,
-        wanted: usize,
+        choice: &Choice<'_>,
         draw: &mut dyn FnMut(usize) -> Result<Vec<Arc<Task>>, TrainerError>,
-    ) -> Result<Vec<EpisodeRecord>, TrainerError> {
+    ) -> Result<(Vec<EpisodeRecord>, Vec<usize>, Sampling), TrainerError> {
+        let Choice { rule, metric, wanted } = *choice;
         let mut all: Vec<EpisodeRecord> = vec![];
         let (mut missing, mut tasks) = (wanted, vec![]);
-        for round in 1.. {
+        let mut rounds = 0;
+        loop {
+            rounds += 1;
             let before = tasks.len();
             tasks.extend(draw(missing)?);
             all.extend(self.run(&tasks, before)?);
             let groups = groups(&all);
-            let metric: Vec<Vec<f64>> = groups.values().map(|group| rewards(&all, group)).collect();
-            let keep = match rule.round(&metric, wanted, round) {
+            let scores: Vec<Vec<f64>> = groups.values().map(|group| scores(&all, group, metric)).collect();
+            let keep = match rule.round(&scores, wanted, rounds) {
                 Ok(Refill::Generate { missing: more }) => {
                     missing = more;
                     continue;
                 }
                 Ok(Refill::Train { groups, .. }) => groups,
-                Err(_) => DynamicSampling::informative(&metric),
+                Err(Error::Loss(LossError::NoSignal { .. })) => DynamicSampling::informative(&scores),
+                Err(other) => return Err(LearnError::from(other).into()),
             };
-            let mut kept: Vec<usize> = groups
-                .values()
-                .enumerate()
-                .filter(|(at, _)| keep.contains(at))
-                .flat_map(|(_, group)| group.clone())
-                .collect();
+            let chosen = groups.values().enumerate().filter(|(at, _)| keep.contains(at));
+            let mut kept: Vec<usize> = chosen.flat_map(|(_, group)| group.clone()).collect();
             kept.sort_unstable();
-            let mut records: Vec<Option<EpisodeRecord>> = all.into_iter().map(Some).collect();
-            return Ok(kept.into_iter().filter_map(|at| records[at].take()).collect());
+            let sampling = Sampling { rounds, wanted, kept: keep.len(), episodes: kept.len() };
+            return Ok((all, kept, sampling));
         }
-        Ok(all)
     }
 }
 
@@ -146,6 +170,11 @@ pub(super) fn groups(records: &[EpisodeRecord]) -> BTreeMap<usize, Vec<usize>> {
     groups
 }
 
-fn rewards(records: &[EpisodeRecord], group: &[usize]) -> Vec<f64> {
-    group.iter().map(|at| records[*at].reward.as_ref().map_or(0.0, |reward| reward.total)).collect()
+/// What each episode of a group came to, by the raw score of a reward term, or by the total.
+fn scores(records: &[EpisodeRecord], group: &[usize], metric: Option<&str>) -> Vec<f64> {
+    let of = |reward: &RewardStreams| match metric {
+        None => reward.total,
+        Some(name) => reward.terms.iter().filter(|term| term.name == name).map(|term| term.raw).sum(),
+    };
+    group.iter().map(|at| records[*at].reward.as_ref().map_or(0.0, of)).collect()
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use marft_agents::critic::{CriticConfig, CriticId};
+use marft_agents::critic::{CriticConfig, CriticId, HeadStart};
 use marft_agents::device::{Device, DeviceHandle, DeviceThread};
 use marft_agents::generate::{Generator, GeneratorOptions, PolicyId, TokenBytes};
 use marft_agents::model::{ModelConfig, Placement};
@@ -12,7 +12,7 @@ use marft_agents::policy::remote::{ApiKey, Client, RemoteConfig};
 use marft_agents::pretrained::{Location, Store};
 use marft_agents::text::Text;
 use marft_agents::train::{OptimizerConfig, PolicySpec, PolicyTable, Schedule};
-use marft_algorithms::preset::Algorithm;
+use marft_algorithms::preset::{Algorithm, Compat};
 use marft_topologies::Team;
 use marft_topologies::team::{self, PolicyKind};
 
@@ -22,7 +22,8 @@ use crate::learn::{Cohort, Player};
 use crate::seed::Seed;
 use crate::settings::{DeviceName, Dtype, RunSettings, Sharing};
 use crate::voice::{
-    Demonstrator, DeviceVoice, Forwarder, Human, Prompts, Remote, Sayings, Scripted, Voice, VoiceFault, Words,
+    Demonstrator, DeviceVoice, Exchanges, Forwarder, Human, Prompts, Remote, Sayings, Scripted, Voice, VoiceFault,
+    Words,
 };
 
 /// Weights on the device.
@@ -54,6 +55,8 @@ pub struct Roster {
     patience: Option<Duration>,
     /// The threads of remote voices; `None` where the team has none.
     io: Option<Io>,
+    /// What people were asked and what they answered.
+    exchanges: Arc<Exchanges>,
 }
 
 /// What a roster will be, without a device.
@@ -138,7 +141,11 @@ impl RosterPlan {
         };
         let own = &settings.model.critic;
         let heads = if per_agent { cohort.players.len() } else { 1 };
-        Some((id, CriticConfig { hidden: own.hidden.clone(), heads, lora: own.lora.clone(), optimizer }))
+        let start = match cohort.algorithm.compat {
+            Compat::None => HeadStart::Zero,
+            Compat::MarftV1 => HeadStart::Random,
+        };
+        Some((id, CriticConfig { hidden: own.hidden.clone(), heads, start, lora: own.lora.clone(), optimizer }))
     }
 }
 
@@ -220,7 +227,7 @@ impl Roster {
                 tch::set_num_threads(threads as i32);
             }
             let decoder = location.decoder(placement)?;
-            let generator = Generator::new(&decoder, tokens, options);
+            let generator = Generator::new(&decoder, tokens, options)?;
             Ok(Device { decoder, policies: PolicyTable::default(), generator })
         })?;
         let forwarder = Arc::new(Forwarder::start(Arc::clone(&text))?);
@@ -229,7 +236,19 @@ impl Roster {
         let remote = team.policies().iter().any(|policy| matches!(policy.kind, PolicyKind::Remote { .. }));
         let io = remote.then(Io::start).transpose()?;
         let team = Arc::clone(team);
-        let roster = Self { device, forwarder, text, model, team, weights, players, cohorts, patience, io };
+        let roster = Self {
+            device,
+            forwarder,
+            text,
+            model,
+            team,
+            weights,
+            players,
+            cohorts,
+            patience,
+            io,
+            exchanges: Arc::default(),
+        };
         roster.populate(&plan, settings)?;
         Ok(roster)
     }
@@ -262,6 +281,11 @@ impl Roster {
         self.device.handle()
     }
 
+    /// How its text is made of tokens.
+    pub fn text(&self) -> &Text {
+        &self.text
+    }
+
     /// The weights, by policy id.
     pub fn weights(&self) -> &[Weights] {
         &self.weights
@@ -275,6 +299,11 @@ impl Roster {
     /// Who learns by which algorithm.
     pub fn cohorts(&self) -> &[Cohort] {
         &self.cohorts
+    }
+
+    /// What people were asked and what they answered.
+    pub fn exchanges(&self) -> &Exchanges {
+        &self.exchanges
     }
 
     /// Shape of the base model.
@@ -300,6 +329,7 @@ impl Roster {
             self.patience,
         ));
         let team = Arc::clone(&self.team);
+        let mut person: Option<Arc<Human>> = None;
         let mut voice = |policy: &team::Policy| -> Result<Arc<dyn Voice>, TrainerError> {
             match &policy.kind {
                 PolicyKind::Local { .. } => Ok(Arc::clone(&local) as Arc<dyn Voice>),
@@ -318,8 +348,16 @@ impl Roster {
                     Ok(Arc::new(Remote::new(client, beside)))
                 }
                 PolicyKind::Human => {
-                    let input = std::io::BufReader::new(std::io::stdin());
-                    Ok(Arc::new(Human::start(input, std::io::stderr(), std::io::sink())?))
+                    // one for all policies: two readers of one terminal would take lines from each other
+                    let person = match &mut person {
+                        Some(person) => person,
+                        none => {
+                            let input = std::io::BufReader::new(std::io::stdin());
+                            let exchanges = Arc::clone(&self.exchanges);
+                            none.insert(Arc::new(Human::start(input, std::io::stderr(), exchanges)?))
+                        }
+                    };
+                    Ok(Arc::clone(person) as Arc<dyn Voice>)
                 }
             }
         };

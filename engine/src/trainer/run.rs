@@ -12,6 +12,9 @@ use crate::checkpoint::{Checkpoints, Rejected};
 use crate::episode;
 use crate::metrics::{EventWriter, MetricsLog};
 
+/// The metric that holds how long a run has taken up to a step; not in the checkpoint, whose bytes are those of the run.
+const SECONDS: &str = "seconds/run";
+
 /// Why a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -34,6 +37,8 @@ pub struct Run {
     metrics: MetricsLog,
     events: Option<EventWriter>,
     started: Instant,
+    /// Seconds that earlier processes spent on the steps this one goes on from.
+    before: f64,
     /// What a resumed run goes on from.
     resumed: Option<(u64, Vec<String>)>,
     saved: u64,
@@ -49,7 +54,7 @@ impl Run {
         let adapters = trainer.roster().weights().iter().filter_map(|weights| weights.adapter.as_deref());
         let bundle = Bundle::of(trainer.settings(), adapters)?;
         trainer.read_lessons()?;
-        let checkpoints = Checkpoints::open(folder.checkpoints())?;
+        let checkpoints = Checkpoints::open(folder.checkpoints())?.needing(trainer.checkpoint_files());
         let mut resumed = None;
         // the first step that will be written down: 0 is the untrained team
         let mut first = 0;
@@ -60,15 +65,20 @@ impl Run {
                 return Err(TrainerError::State { path: folder.path().join(folder::BUNDLE), reason });
             }
             Some(earlier) => {
-                let found = checkpoints.latest()?;
+                let found = checkpoints.latest();
                 let mut differences = bundle.differences(&earlier);
-                let step = found.as_ref().map_or(0, |found| found.step);
+                let step = found.as_ref().ok().and_then(Option::as_ref).map_or(0, |found| found.step);
                 differences.extend(trainer.plan().parts_before(&Plan::new(&earlier.settings)?, step));
+                // whether a checkpoint has all it needs depends on the settings
                 if !differences.is_empty() {
                     return Err(TrainerError::OtherSettings { folder: folder.path().to_owned(), differences });
                 }
                 let mut rejected = vec![];
-                if let Some(found) = found {
+                if let Some(found) = found? {
+                    let planned = trainer.plan().steps();
+                    if step > planned {
+                        return Err(TrainerError::Further { folder: folder.path().to_owned(), step, planned });
+                    }
                     trainer.restore(&found.folder)?;
                     checkpoints.set_aside(&found.rejected)?;
                     rejected = found.rejected.iter().map(Rejected::to_string).collect();
@@ -80,13 +90,15 @@ impl Run {
         }
         folder.forget_from(first)?;
         folder.write_bundle(&bundle)?;
+        trainer.keep_exchanges(&folder, resumed.is_some())?;
         let metrics = MetricsLog::from(&folder.path().join("metrics.jsonl"), first)?;
         let log = trainer.settings().log;
         let purge = resumed.as_ref().map(|_| first);
         let events =
             log.tensorboard.then(|| EventWriter::create(&folder.path().join("tensorboard"), purge)).transpose()?;
         let saved = trainer.state().step;
-        Ok(Self { trainer, folder, checkpoints, metrics, events, started: Instant::now(), resumed, saved })
+        let (started, before) = (Instant::now(), metrics.earlier(SECONDS).unwrap_or(0.0));
+        Ok(Self { trainer, folder, checkpoints, metrics, events, started, before, resumed, saved })
     }
 
     /// The trainer.
@@ -116,6 +128,7 @@ impl Run {
                 put_evaluation(&mut row, found);
             }
             self.trainer.state.untrained = found.map(|found| found.tasks);
+            row.set(SECONDS, self.seconds());
             self.write(0, &row)?;
         }
         let total = self.trainer.plan().steps().min(self.trainer.settings().train.budget.steps.unwrap_or(u64::MAX));
@@ -152,6 +165,7 @@ impl Run {
                 measures.set("seconds/evaluation", start.elapsed().as_secs_f64());
                 end = end.or_else(|| self.ended(stop));
             }
+            measures.set(SECONDS, self.seconds());
             self.write(step, &measures)?;
             let every = self.trainer.settings().checkpoint.every;
             // the best is kept, so it has to be there
@@ -186,10 +200,15 @@ impl Run {
         if spent(budget.tokens, state.tokens) {
             return Some(End::Budget("tokens"));
         }
-        if budget.seconds.is_some_and(|limit| self.started.elapsed().as_secs_f64() >= limit) {
+        if budget.seconds.is_some_and(|limit| self.seconds() >= limit) {
             return Some(End::Budget("seconds"));
         }
         train.early_stop.filter(|rule| state.since_best >= rule.patience).map(|_| End::EarlyStop)
+    }
+
+    /// How long the run has taken so far, all processes together.
+    fn seconds(&self) -> f64 {
+        self.before + self.started.elapsed().as_secs_f64()
     }
 
     fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<Option<Evaluation>, TrainerError> {
@@ -224,6 +243,9 @@ impl Run {
 
     fn warn(&mut self, report: &StepReport, observer: &mut dyn Observer) {
         let state = &mut self.trainer.state;
+        if let Some(sampling) = report.sampling.filter(|sampling| sampling.kept < sampling.wanted) {
+            observer.notice(&Event::Starved { step: state.step, sampling });
+        }
         let learnt = report.vitals.map(|vitals| state.watch.note(vitals)).unwrap_or_default();
         let distilled = report.kept.and_then(|kept| state.watch.note_kept(kept));
         let taught = report.taught.as_ref().and_then(|taught| state.watch.note_dropped(taught.bad_updates));

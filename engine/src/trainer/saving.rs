@@ -7,9 +7,11 @@
 //! <step>/references/<policy>/  the weights that divergences are measured from
 //! ```
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use marft_agents::generate::PolicyId;
+use marft_agents::lora::ADAPTER_CONFIG;
+use marft_agents::train::OPTIMIZER_STATE;
 
 use super::{RunState, Trainer, TrainerError, state};
 use crate::learn::reference_of;
@@ -19,6 +21,36 @@ use crate::settings::Sharing;
 const CRITICS: &str = "critics";
 /// Folder of the references in a checkpoint.
 const REFERENCES: &str = "references";
+
+/// The weights of a policy in a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SavedPolicy {
+    /// The name of its weights.
+    pub name: String,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Whether it is the base itself that was trained, and not an adapter.
+    pub full: bool,
+}
+
+/// The policies in the folder of a checkpoint, by name.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn saved_policies(checkpoint: &Path) -> std::io::Result<Vec<SavedPolicy>> {
+    let mut saved = vec![];
+    for entry in fs_err::read_dir(checkpoint)? {
+        let entry = entry?;
+        let (name, folder) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
+        let full = !folder.join(ADAPTER_CONFIG).is_file();
+        // folders of critics and references have neither
+        if !full || folder.join(OPTIMIZER_STATE).is_file() {
+            saved.push(SavedPolicy { name, folder, full });
+        }
+    }
+    saved.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(saved)
+}
 
 impl Trainer {
     /// Writes everything into the folder of a checkpoint.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use marft_agents::device::Alone;
 use marft_agents::train::{OptimizerConfig, Schedule};
 
+use super::rollout::Sampling;
 use super::{Trainer, TrainerError, Weights, learner};
 use crate::episode::EpisodeRecord;
 use crate::learn::{Cohort, LearnReport, Player, SupervisedReport};
@@ -17,8 +18,10 @@ use crate::task::Task;
 /// What a step came to.
 #[derive(Debug, Default)]
 pub struct StepReport {
-    /// The episodes rolled out, if any; of those that dynamic sampling rolled out, the ones that were kept.
+    /// The episodes rolled out, if any; those that dynamic sampling threw away too.
     pub records: Vec<EpisodeRecord>,
+    /// What dynamic sampling took and kept, where there is any.
+    pub sampling: Option<Sampling>,
     /// How many were rolled out.
     pub episodes: u64,
     /// Tokens sampled for them, and for replays.
@@ -166,8 +169,18 @@ pub(super) fn samples(stage: &Stage, cohorts: &[Cohort]) -> u32 {
 
 /// What is known of the first thing that broke an episode.
 pub(super) fn first_fault(records: &[EpisodeRecord]) -> String {
-    let fault = records.iter().flat_map(|record| &record.faults).find(|fault| !fault.recovered);
-    fault.map_or_else(|| "no reward".to_owned(), |fault| fault.message.clone())
+    losses(records).next().unwrap_or_else(|| "no reward".to_owned())
+}
+
+/// What broke episodes, each with the agent that it happened to.
+fn losses(records: &[EpisodeRecord]) -> impl Iterator<Item = String> {
+    let faults = records.iter().flat_map(|record| record.faults.iter().map(move |fault| (record, fault)));
+    faults.filter(|(_, fault)| !fault.recovered).map(|(record, fault)| {
+        match fault.turn.and_then(|turn| record.turns.get(turn)) {
+            Some(turn) => format!("agent `{}`: {}", turn.agent, fault.message),
+            None => fault.message.clone(),
+        }
+    })
 }
 
 /// Refuses a step of which not one episode is left.
@@ -175,9 +188,8 @@ pub(super) fn refuse_all_faults(step: u64, records: &[EpisodeRecord]) -> Result<
     if records.iter().any(EpisodeRecord::is_sound) || records.is_empty() {
         return Ok(());
     }
-    let mut lost = records.iter().flat_map(|record| &record.faults).filter(|fault| !fault.recovered);
-    if let Some(fault) = lost.find(|fault| fault.message.ends_with("are not finite")) {
-        return Err(TrainerError::Exploded { step, fault: fault.message.clone() });
+    if let Some(fault) = losses(records).find(|fault| fault.ends_with("are not finite")) {
+        return Err(TrainerError::Exploded { step, fault });
     }
     Err(TrainerError::AllFaults { step, episodes: records.len(), fault: first_fault(records) })
 }

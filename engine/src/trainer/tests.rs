@@ -6,6 +6,7 @@ use crate::settings::file::load;
 
 mod baselines;
 mod ending;
+mod first_release;
 #[path = "../../tests/fixtures/pair/home.rs"]
 mod home;
 mod learning;
@@ -202,7 +203,8 @@ fn a_task_that_comes_twice_in_a_step_has_samples_of_its_own_each_time() {
 fn credit_by_replays_is_paid_and_its_replays_are_not_learnt_from() {
     for rule in ["difference", "leave-one-out", "rollout-value"] {
         let home = Home::new();
-        let mut trainer = home.trainer(&[("algorithm.credit", rule), ("train.steps", "1")]);
+        let set = [("algorithm.credit", rule), ("algorithm.chain", "agent"), ("train.steps", "1")];
+        let mut trainer = home.trainer(&set);
         let report = trainer.step().unwrap().unwrap();
         assert_eq!(report.records.len(), 6, "{rule}");
         assert!(report.records.iter().all(|record| record.parent.is_none()));

@@ -53,8 +53,7 @@ fn uniform(records: &[EpisodeRecord], samples: u32) -> f64 {
     }
     groups.retain(|group| group.len() > 1);
     let alike = groups.iter().filter(|group| group.iter().all(|at| total(*at) == total(group[0]))).count();
-    // dynamic sampling leaves nothing where all groups are uniform
-    if records.is_empty() { 1.0 } else { share(alike, groups.len()) }
+    share(alike, groups.len())
 }
 
 /// The share of the most frequent text.

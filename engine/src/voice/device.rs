@@ -153,7 +153,14 @@ impl Desk {
 
 /// Asking again helps only where the device was busy.
 fn fault(error: &GenerateError) -> VoiceFault {
-    VoiceFault { message: error.to_string(), transient: matches!(error, GenerateError::Busy { .. }) }
+    let message = match error {
+        // the number that a policy has on the device is nothing to a reader, who is told the agent
+        GenerateError::NonFinite { version, position, .. } => {
+            format!("the logits of its policy (version {version}) at token {position} are not finite")
+        }
+        _ => error.to_string(),
+    };
+    VoiceFault { message, transient: matches!(error, GenerateError::Busy { .. }) }
 }
 
 /// The voice of the agents of one team policy.

@@ -1,4 +1,4 @@
-//! A person's voice: one at a time, on a thread of its own, every answer recorded before it is used.
+//! A person's voice: one question at a time, on a thread of its own, every answer recorded before it is used.
 
 use std::collections::HashSet;
 use std::io::{BufRead, Write};
@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
-use marft_agents::policy::human::{self, HumanError, Replay};
+use marft_agents::policy::human::{self, HumanError};
 
-use super::{Answer, Line, Prompt, Question, Taken, Ticket, Voice, VoiceFault, Words};
+use super::{Answer, Exchanges, Line, Prompt, Question, Taken, Ticket, Voice, VoiceFault, Words};
 
 /// Questions that may wait for the person; more of them are faults.
 const WAITING: usize = 1 << 16;
 
-/// Asks a person, or a record of what a person said.
+/// Asks a person what is not on record.
 #[derive(Debug)]
 pub struct Human {
     questions: Option<Sender<(Question, Sender<Answer>)>>,
@@ -22,27 +22,23 @@ pub struct Human {
 }
 
 impl Human {
-    /// Asks on `output`, reads from `input`, and appends every exchange to `record`.
+    /// Answers what `exchanges` hold from there. Anything else it asks on `output`, reads from `input`, and puts to them.
     ///
     /// # Errors
     /// The operating system gives no thread.
     pub fn start(
         mut input: impl BufRead + Send + 'static,
         mut output: impl Write + Send + 'static,
-        mut record: impl Write + Send + 'static,
+        exchanges: Arc<Exchanges>,
     ) -> std::io::Result<Self> {
-        Self::with(move |agent, shown| human::ask(&mut input, &mut output, &mut record, agent, shown))
-    }
-
-    /// Answers from a record; questions must come in the order in which they came then.
-    ///
-    /// # Errors
-    /// The operating system gives no thread.
-    pub fn replay(mut replay: Replay) -> std::io::Result<Self> {
-        Self::with(move |agent, shown| replay.answer(agent, shown).map(str::to_owned))
-    }
-
-    fn with(ask: impl FnMut(&str, &str) -> Result<String, HumanError> + Send + 'static) -> std::io::Result<Self> {
+        let ask = move |question: &Question, shown: &str| {
+            if let Some(answer) = exchanges.take(question, shown) {
+                return Ok(answer);
+            }
+            let answer = human::ask(&mut input, &mut output, &question.agent, shown)?;
+            exchanges.note(question, shown, &answer)?;
+            Ok(answer)
+        };
         let (questions, asked) = bounded(WAITING);
         let withdrawn = Arc::new(Mutex::new(HashSet::new()));
         let gone = Arc::clone(&withdrawn);
@@ -55,14 +51,14 @@ impl Human {
 fn serve(
     asked: &Receiver<(Question, Sender<Answer>)>,
     withdrawn: &Mutex<HashSet<Ticket>>,
-    mut ask: impl FnMut(&str, &str) -> Result<String, HumanError>,
+    mut ask: impl FnMut(&Question, &str) -> Result<String, HumanError>,
 ) {
     for (question, answers) in asked {
         let ticket = question.ticket;
         if withdrawn.lock().unwrap_or_else(PoisonError::into_inner).remove(&ticket) {
             continue;
         }
-        let outcome = ask(&question.agent, &shown(&question.prompt))
+        let outcome = ask(&question, &shown(&question.prompt))
             .map(|text| Words { text, ..Words::default() })
             .map_err(|error| VoiceFault { message: error.to_string(), transient: false });
         // a world that is gone wants no answers

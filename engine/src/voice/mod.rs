@@ -2,6 +2,7 @@
 
 mod demonstrator;
 mod device;
+mod exchanges;
 mod human;
 mod prompts;
 mod remote;
@@ -15,6 +16,7 @@ use marft_topologies::team::Sampling;
 
 pub use demonstrator::{Demonstrator, Sayings};
 pub use device::{DeviceVoice, Forwarder};
+pub use exchanges::Exchanges;
 pub use human::Human;
 pub use prompts::Prompts;
 pub use remote::Remote;
@@ -40,6 +42,8 @@ pub struct Question {
     pub sampling: Sampling,
     /// Where its random numbers come from.
     pub seed: Seed,
+    /// The training step of the episode.
+    pub step: u64,
     /// The episode's task. Voices that stand for a policy must not look at it; demonstrations and scripts may.
     pub task: Arc<Task>,
     /// How many turns the agent was asked for in this episode before, and how often it was asked in this one: a turn goes on

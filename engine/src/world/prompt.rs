@@ -55,6 +55,7 @@ pub(super) fn question<'a>(
         prompt,
         sampling,
         seed: act::seed(play.seed, turn),
+        step: play.step,
         task: Arc::clone(&play.task),
         turn: play.draft.turns[place].earlier as usize + if turn.calls == 0 { 0 } else { turn.answers as usize },
     };

@@ -133,7 +133,7 @@ pub(crate) const GOOD: &str = r#"
 team = "team.toml"
 
 [model]
-base = "random:tiny"
+base = "random:llama"
 
 [task]
 files = "tasks.jsonl"

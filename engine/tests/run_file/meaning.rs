@@ -42,12 +42,71 @@ fn a_rate_that_rises_until_the_end_is_warned_of() {
 }
 
 #[test]
+fn agents_that_never_get_their_turn_to_learn_are_warned_of() {
+    let folder = Folder::new();
+    let warned = |interval: &str| {
+        let set = [
+            ("algorithm.schedule", "interval"),
+            ("algorithm.update_interval", interval),
+            ("train.steps", "8"),
+            ("rollout.tasks", "6"),
+        ];
+        folder.good(GOOD, &set).warnings.iter().any(|warning| warning.contains("only 1 of 2 agents ever learn"))
+    };
+    // of six steps a batch, every second interval of three is skipped
+    assert_eq!(["3", "6", "12", "1000"].map(warned), [true, false, false, true]);
+}
+
+#[test]
 fn evaluation_on_what_is_trained_on_is_warned_of() {
     let folder = Folder::new();
     let all = GOOD.replace("split = { hash = { by = \"country\", held_out = 0.4 } }\n", "");
     let warned =
         |text: &str| folder.good(text, &[]).warnings.iter().any(|warning| warning.contains("nothing is held out"));
     assert!(warned(&all) && !warned(GOOD));
+}
+
+/// Told with everything else, and without anything being loaded.
+#[test]
+fn a_model_that_is_not_there_is_told_with_all_other_problems() {
+    let folder = Folder::new();
+    let wrong = |base: &str| {
+        let text = GOOD.replace("random:llama", base).replace("[model]", "[model]\nthreads = 0");
+        let told = folder.problems(&text, &[]);
+        assert!(told.contains("`threads` cannot be 0") && told.contains("base = "), "{told}");
+        told
+    };
+    let near = wrong("smollm2-135-instruct");
+    assert!(near.contains("there is no model `smollm2-135-instruct`"), "{near}");
+    assert!(near.contains("did you mean `smollm2-135m-instruct`?"), "{near}");
+    let hub = wrong("no-such-organisation/no-such-model");
+    assert!(hub.contains("is not in the cache") && hub.contains("marft model pull"), "{hub}");
+    assert!(wrong("random:lama").contains("`lama` is no known shape"));
+    fs_err::create_dir(folder.path().join("no-model")).unwrap();
+    assert!(wrong("no-model").contains("is neither a model folder nor a `.gguf` file"));
+    for installed_or_not in ["smollm2-135m-instruct", "random:qwen2,layers=2"] {
+        folder.good(GOOD, &[("model.base", installed_or_not)]);
+    }
+}
+
+#[test]
+fn evaluations_and_stops_that_come_too_late_are_warned_of() {
+    let folder = Folder::new();
+    let warned = |every: &str, patience: &str, more: &[(&str, &str)]| {
+        let stop = format!("{{ patience = {patience} }}");
+        let set = [("train.steps", "12"), ("eval.every", every), ("train.early_stop", &*stop)];
+        let warnings = folder.good(GOOD, &[&set, more].concat()).warnings;
+        let has = |part: &str| warnings.iter().any(|warning| warning.contains(part));
+        (has("`eval.every = "), has("`early_stop.patience = "))
+    };
+    // evaluated after 3, 6 and 9: the third can be the second without an improvement
+    assert_eq!(warned("3", "2", &[]), (false, false));
+    assert_eq!(warned("3", "3", &[]), (false, true));
+    assert_eq!(warned("13", "1", &[]), (true, true));
+    assert_eq!(warned("12", "1", &[]), (false, true));
+    assert_eq!(warned("3", "2", &[("train.budget.steps", "9")]), (false, true));
+    let stages = "[{ kind = \"sft\", demonstrations = \"demonstrations.jsonl\", epochs = 2 }, { kind = \"rl\" }]";
+    assert_eq!(warned("13", "1", &[("stages", stages)]), (false, false), "after 2 and 13 of 14");
 }
 
 #[test]
@@ -174,6 +233,8 @@ fn credit_that_the_team_file_declares_holds() {
         let run = run(rule, "turn", at_grpo).unwrap();
         assert!(run.algorithm.values().all(|algorithm| algorithm.credit == credit), "{rule}");
     }
+    let told = run("difference", "task", ("algorithm.preset", "rloo")).unwrap_err();
+    assert!(told.contains("those before it are paid that too") && told.contains("chain = \"agent\""), "{told}");
     for (group, preset) in [("task", "grpo"), ("agent", "dr-mas"), ("observation", "gigpo")] {
         let settings = ("algorithm.preset", preset);
         assert!(run("shared", group, settings).is_ok() && run("shared", group, at_grpo).is_err(), "{group}");
@@ -200,11 +261,20 @@ fn a_controller_steers_the_coefficient_of_a_divergence() {
 }
 
 #[test]
+fn what_an_episode_earns_is_not_paid_per_step() {
+    let folder = Folder::new();
+    let per_step = ("algorithm.credit", "per-step");
+    let told = folder.load(GOOD, &[per_step]).unwrap_err().render(false, 1000);
+    assert!(told.contains("is earned by the whole episode") && told.contains("last-agent"), "{told}");
+    folder.good(GOOD, &[per_step, ("reward.0.attach", "team")]);
+}
+
+#[test]
 fn gigpo_and_replays_are_taken() {
     let folder = Folder::new();
     assert!(folder.load(GOOD, &[("algorithm.preset", "gigpo")]).is_ok());
     for credit in ["difference", "leave-one-out", "rollout-value"] {
-        folder.good(GOOD, &[("algorithm.credit", credit)]);
+        folder.good(GOOD, &[("algorithm.credit", credit), ("algorithm.chain", "agent")]);
     }
 }
 

@@ -14,7 +14,7 @@ use crate::cli::{Exit, Output};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Concurrent requests, one measurement each
-    #[arg(long, value_delimiter = ',', default_value = "64,256")]
+    #[arg(long, value_delimiter = ',', default_value = "64,256", value_parser = super::some())]
     rows: Vec<usize>,
     /// Policies with an adapter, one measurement each; 0 is the base alone
     #[arg(long, value_delimiter = ',', default_value = "4")]
@@ -29,16 +29,16 @@ pub(super) struct Args {
     #[arg(long)]
     plain: bool,
     /// Tokens in each prompt
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = super::some())]
     prompt: usize,
     /// Tokens sampled by each request
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = super::some())]
     new: usize,
     /// Samples of each prompt
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
     group: u32,
     /// Repetitions, of which the median counts
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = super::some())]
     repeats: usize,
     /// How to write the results
     #[arg(long, value_enum, default_value = "text")]

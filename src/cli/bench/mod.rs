@@ -5,6 +5,7 @@ mod schedule;
 mod step;
 mod train;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Subcommand, ValueEnum};
 
 use super::{Exit, Output};
@@ -31,6 +32,11 @@ enum Format {
     Text,
     /// One JSON object.
     Json,
+}
+
+/// Reads a number of things of which there must be some.
+fn some() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
 }
 
 impl Args {

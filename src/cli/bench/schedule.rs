@@ -14,13 +14,13 @@ use crate::cli::{Exit, Output};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Episodes open at a time, one measurement each, with two agents
-    #[arg(long, value_delimiter = ',', default_value = "100,1000,10000,100000")]
+    #[arg(long, value_delimiter = ',', default_value = "100,1000,10000,100000", value_parser = super::some())]
     episodes: Vec<usize>,
     /// Agents in the chain, one measurement each, with 10,000 turns under way at a time
-    #[arg(long, value_delimiter = ',', default_value = "2,8,64")]
+    #[arg(long, value_delimiter = ',', default_value = "2,8,64", value_parser = super::some())]
     agents: Vec<usize>,
     /// Least turns of one measurement
-    #[arg(long, default_value_t = 200_000)]
+    #[arg(long, default_value_t = 200_000, value_parser = value_parser!(u64).range(1..))]
     turns: u64,
     /// Repetitions, interleaved, of which the median counts
     #[arg(long, default_value_t = 3, value_parser = value_parser!(u32).range(1..))]
@@ -71,13 +71,11 @@ impl Args {
     fn sizes(&self) -> Vec<Size> {
         let by_episodes = self.episodes.iter().map(|episodes| Size { agents: HEADLINE.agents, episodes: *episodes });
         let under_way = HEADLINE.agents * HEADLINE.episodes;
-        let by_agents = self.agents.iter().map(|agents| {
-            let agents = (*agents).max(1);
-            Size { agents, episodes: (under_way / agents).max(1) }
-        });
+        let by_agents =
+            self.agents.iter().map(|agents| Size { agents: *agents, episodes: (under_way / agents).max(1) });
         let mut sizes = vec![HEADLINE];
         for size in by_episodes.chain(by_agents) {
-            if size.episodes > 0 && !sizes.contains(&size) {
+            if !sizes.contains(&size) {
                 sizes.push(size);
             }
         }

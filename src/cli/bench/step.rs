@@ -16,19 +16,19 @@ pub(super) struct Args {
     #[arg(long, default_value = "random:smollm2-135m")]
     model: String,
     /// Tasks a step
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 8, value_parser = super::some())]
     tasks: usize,
     /// Episodes of each task
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..))]
     group: u32,
     /// Most tokens of a turn
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 32, value_parser = super::some())]
     new: usize,
     /// Most tokens of one training pass
-    #[arg(long, default_value_t = 4096)]
+    #[arg(long, default_value_t = 4096, value_parser = super::some())]
     batch_tokens: usize,
     /// Steps that are timed, of which the median counts
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = super::some())]
     repeats: usize,
     /// How to write the results
     #[arg(long, value_enum, default_value = "text")]

@@ -14,22 +14,22 @@ use crate::cli::{Exit, Output};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Policies with an adapter and an optimiser each, one measurement each
-    #[arg(long, value_delimiter = ',', default_value = "1")]
+    #[arg(long, value_delimiter = ',', default_value = "1", value_parser = super::some())]
     policies: Vec<usize>,
     /// Sequences of one step
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = super::some())]
     sequences: usize,
     /// Sequences that answer the same prompt
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = super::some())]
     group: usize,
     /// Tokens before the trained ones
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = super::some())]
     prompt: usize,
     /// Trained tokens of each sequence, one measurement each
-    #[arg(long, value_delimiter = ',', default_value = "64")]
+    #[arg(long, value_delimiter = ',', default_value = "64", value_parser = super::some())]
     new: Vec<usize>,
     /// Tokens of one pass
-    #[arg(long, default_value_t = 1024)]
+    #[arg(long, default_value_t = 1024, value_parser = super::some())]
     batch: usize,
     /// Recompute blocks on the way back instead of keeping their activations
     #[arg(long)]
@@ -41,7 +41,7 @@ pub(super) struct Args {
     #[arg(long)]
     f32: bool,
     /// Repetitions, of which the median counts
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = super::some())]
     repeats: usize,
     /// How to write the results
     #[arg(long, value_enum, default_value = "text")]

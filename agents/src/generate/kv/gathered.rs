@@ -4,7 +4,7 @@
 //! lengths differ. Keys are never repeated over the heads of a group.
 
 use marft_torch::PagedRows;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::blocks::BlockId;
 use super::store::block_size;
@@ -18,9 +18,12 @@ pub struct GatheredCache {
 
 impl GatheredCache {
     /// Zeroed room for `blocks` blocks.
-    pub fn new(blocks: usize, kv_heads: usize, dim: usize, kind: Kind, device: Device) -> Self {
+    ///
+    /// # Errors
+    /// The device has no such room.
+    pub fn new(blocks: usize, kv_heads: usize, dim: usize, kind: Kind, device: Device) -> Result<Self, TchError> {
         let size = [blocks as i64, block_size() as i64, kv_heads as i64, dim as i64];
-        Self { keys: Tensor::zeros(size, (kind, device)), values: Tensor::zeros(size, (kind, device)) }
+        Ok(Self { keys: Tensor::f_zeros(size, (kind, device))?, values: Tensor::f_zeros(size, (kind, device))? })
     }
 
     /// Copies the block `from` over the block `to`.
@@ -150,8 +153,8 @@ mod tests {
     #[test]
     fn equals_the_kernel_in_prefill_and_decoding() {
         let tables = Tensor::from_slice(&[3i32, 1, 0, 2, 4, 5]).view([2, 3]);
-        let mut kernel = PagedCache::new(6, 2, 16, Kind::Float);
-        let mut gathered = GatheredCache::new(6, 2, 16, Kind::Float, Device::Cpu);
+        let mut kernel = PagedCache::new(6, 2, 16, Kind::Float).unwrap();
+        let mut gathered = GatheredCache::new(6, 2, 16, Kind::Float, Device::Cpu).unwrap();
         // Two prompts of 20 and 18 positions in chunks, then both decode.
         let passes: [Vec<(i32, i64)>; 3] = [
             (0..20).map(|p| (0, p)).chain((0..9).map(|p| (1, p))).collect(),

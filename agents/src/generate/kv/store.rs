@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::blocks::BlockId;
 use super::gathered::GatheredCache;
-use crate::model::{Attend, Decoder, ModelConfig};
+use crate::model::{Attend, Decoder, ModelConfig, ModelError};
 
 /// Keys and values of every layer.
 #[derive(Debug)]
@@ -28,21 +28,30 @@ pub fn bytes_per_block(config: &ModelConfig, kind: Kind) -> usize {
 
 impl KvStore {
     /// Room for `blocks` blocks for the passes of `model`.
-    pub fn new(model: &Decoder, blocks: usize) -> Self {
+    ///
+    /// # Errors
+    /// The device has no such room.
+    pub fn new(model: &Decoder, blocks: usize) -> Result<Self, ModelError> {
         let (config, placement) = (model.config(), model.placement());
-        if placement.device == Device::Cpu {
-            let layer = |_| PagedCache::new(blocks, config.kv_heads, config.head_dim, placement.kind);
-            Self::Paged((0..config.layers).map(layer).collect())
-        } else {
-            Self::gathered(model, blocks)
+        if placement.device != Device::Cpu {
+            return Self::gathered(model, blocks);
         }
+        let layer = |_| PagedCache::new(blocks, config.kv_heads, config.head_dim, placement.kind);
+        let layers = (0..config.layers).map(layer).collect::<Result<_, _>>();
+        let refuse =
+            |error: marft_torch::Error| ModelError::Torch { doing: making(model, blocks), reason: error.message };
+        Ok(Self::Paged(layers.map_err(refuse)?))
     }
 
     /// The same in the layout that every device can attend to.
-    pub fn gathered(model: &Decoder, blocks: usize) -> Self {
+    ///
+    /// # Errors
+    /// The device has no such room.
+    pub fn gathered(model: &Decoder, blocks: usize) -> Result<Self, ModelError> {
         let (config, placement) = (model.config(), model.placement());
         let layer = |_| GatheredCache::new(blocks, config.kv_heads, config.head_dim, placement.kind, placement.device);
-        Self::Gathered((0..config.layers).map(layer).collect())
+        let layers = (0..config.layers).map(layer).collect::<Result<_, _>>();
+        Ok(Self::Gathered(layers.map_err(|error| ModelError::torch(making(model, blocks), &error))?))
     }
 
     /// Copies the block `from` over the block `to` in every layer.
@@ -52,6 +61,12 @@ impl KvStore {
             Self::Gathered(layers) => layers.iter_mut().for_each(|layer| layer.copy_block(from, to)),
         }
     }
+}
+
+/// What was being done where there is no room.
+fn making(model: &Decoder, blocks: usize) -> String {
+    let bytes = blocks.saturating_mul(bytes_per_block(model.config(), model.placement().kind));
+    format!("making a key-value cache of {} MiB, which `cache_mib` can make smaller", bytes >> 20)
 }
 
 /// The attention of one pass: which rows there are and where their sequences lie.

@@ -11,7 +11,7 @@ use crate::text::Text;
 const END: u32 = 257;
 
 fn reader(model: &Decoder, options: GeneratorOptions) -> Generator {
-    Generator::new(model, Arc::new(Text::bytes().unwrap()), options)
+    Generator::new(model, Arc::new(Text::bytes().unwrap()), options).unwrap()
 }
 
 fn held(form: Form, policy: u32, seed: u64, max_tokens: usize) -> GenerateRequest {

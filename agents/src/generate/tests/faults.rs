@@ -44,7 +44,7 @@ fn a_deadline_and_a_cancellation_end_one_request() {
     let mut generator = generator(&model, options());
     // Three samples of one prompt: the one that reads it is cancelled while the others wait for it.
     let options = GeneratorOptions { pass_rows: 16, ..options() };
-    let mut slow = Generator::new(&model, Arc::new(Letters), options);
+    let mut slow = Generator::new(&model, Arc::new(Letters), options).unwrap();
     for id in 0..3 {
         slow.submit(RequestId(id), request(0, prompt(60, 0), id, 5), &policies).unwrap();
     }

@@ -37,7 +37,7 @@ fn options() -> GeneratorOptions {
 }
 
 fn generator(model: &Decoder, options: GeneratorOptions) -> Generator {
-    Generator::new(model, Arc::new(Letters), options)
+    Generator::new(model, Arc::new(Letters), options).unwrap()
 }
 
 /// A low-rank adapter on every site, in the compute type.

@@ -87,7 +87,7 @@ fn the_gathered_cache_of_other_devices_gives_the_same_answers() {
     let requests = || (0..6).map(|i| request(i % 5, prompt(20 + i as usize, i % 2), u64::from(i), 12)).collect();
     let paged = run(&mut generator(&model, options()), &model, &policies, requests());
     let mut gathered = generator(&model, options());
-    gathered.cache.store = kv::KvStore::gathered(&model, gathered.cache.capacity());
+    gathered.cache.store = kv::KvStore::gathered(&model, gathered.cache.capacity()).unwrap();
     let gathered = run(&mut gathered, &model, &policies, requests());
     for (a, b) in paged.iter().zip(&gathered) {
         let (a, b) = (a.as_ref().unwrap(), b.as_ref().unwrap());

@@ -71,6 +71,7 @@ fn full_fine_tuning_reaches_every_leaf() {
     config.tied = false;
     let mut decoder = Decoder::load(&config, &RandomSource::new(&config, seed), Placement::EXACT).unwrap();
     let leaves = decoder.train_all();
+    assert_eq!(leaves.iter().map(tch::Tensor::numel).sum::<usize>(), config.parameters(), "no weight is left out");
     let ids = tch::Tensor::from_slice(&[5_i64, 250, 3, 77]);
     let positions = tch::Tensor::arange(4, (Kind::Int64, tch::Device::Cpu));
     let rows = crate::model::Rows { ids: &ids, positions: &positions };

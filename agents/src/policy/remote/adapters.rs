@@ -35,29 +35,59 @@ pub fn served_name(policy: &str, version: u64) -> String {
     format!("{policy}-v{version}")
 }
 
-/// Loads the adapter in `folder`, in PEFT format, as version `version` of `policy`, then drops the version before, if the
-/// server still has it. Gives the name to ask for.
+/// An adapter that a server has taken on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pushed {
+    /// The name to ask for, and to give as the one before at the next push.
+    pub name: String,
+    /// Why the one before could not be dropped: it takes up a place on the server until somebody drops it.
+    pub warning: Option<RemoteError>,
+}
+
+/// Loads the adapter in `folder`, in PEFT format, as version `version` of `policy`, then drops the adapter called `previous`, if
+/// the server still has it. Both calls are tried again within the client's deadline, as any other.
 ///
 /// # Errors
-/// The server refuses the new adapter; the one before then stays.
+/// The server refuses the new adapter, or does not answer in time; the one before then stays.
 pub async fn push(
     client: &Client,
     server: Server,
     policy: &str,
     version: u64,
     folder: &Path,
-) -> Result<String, RemoteError> {
+    previous: Option<&str>,
+) -> Result<Pushed, RemoteError> {
     let name = served_name(policy, version);
-    let body = json!({ "lora_name": name, "lora_path": folder.display().to_string() });
-    accepted(client.post_url(&server.url(client, "load"), &body).await?)?;
-    if let Some(before) = version.checked_sub(1) {
-        let body = json!({ "lora_name": served_name(policy, before) });
-        match client.post_url(&server.url(client, "unload"), &body).await {
-            Ok(_) | Err(RemoteError::Status { status: 400 | 404, .. }) => {}
-            Err(error) => return Err(error),
-        }
+    let (url, body) =
+        (server.url(client, "load"), json!({ "lora_name": name, "lora_path": folder.display().to_string() }));
+    let mut attempts = 0;
+    client
+        .retrying(|| {
+            attempts += 1;
+            let (again, url, body) = (attempts > 1, &url, &body);
+            async move {
+                match client.post_url(url, body).await.and_then(accepted) {
+                    // an attempt whose answer was lost had loaded it
+                    Err(RemoteError::Status { body, .. }) if again && body.contains("already") => Ok(()),
+                    outcome => outcome,
+                }
+            }
+        })
+        .await?;
+    let warning = match previous.filter(|previous| *previous != name) {
+        Some(previous) => unload(client, server, previous).await.err(),
+        None => None,
+    };
+    Ok(Pushed { name, warning })
+}
+
+/// Drops the adapter called `name`; one that the server does not have is dropped already.
+async fn unload(client: &Client, server: Server, name: &str) -> Result<(), RemoteError> {
+    let (url, body) = (server.url(client, "unload"), json!({ "lora_name": name }));
+    match client.retrying(|| async { client.post_url(&url, &body).await.and_then(accepted) }).await {
+        Err(RemoteError::Status { status: 400 | 404, .. }) => Ok(()),
+        outcome => outcome,
     }
-    Ok(name)
 }
 
 /// SGLang answers 200 with `success: false`.

@@ -1,7 +1,7 @@
 //! The client: one call with its rate, deadline and retries.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
@@ -12,10 +12,8 @@ use super::error::RemoteError;
 use super::rate::Rate;
 use super::request::RemoteRequest;
 use super::response::RemoteAnswer;
+use super::retries::Retries;
 use super::stream::{Piece, StreamReader};
-
-/// The longest wait between two attempts.
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
 
 /// What is kept of a refusal's body.
 const EXCERPT: usize = 400;
@@ -69,7 +67,8 @@ impl Client {
         with_logprobs(request, answer)
     }
 
-    /// Asks, and hands on what is said as it comes. An attempt that broke off after something was said is not tried again.
+    /// Asks, and hands on what is said as it comes. An attempt that broke off after something was said is not tried again; one
+    /// that broke off before is.
     ///
     /// # Errors
     /// What the last attempt came to, or the deadline.
@@ -78,26 +77,41 @@ impl Client {
         request: &RemoteRequest,
         mut said: impl FnMut(&str),
     ) -> Result<RemoteAnswer, RemoteError> {
-        let limit = self.config.deadline;
-        let streaming = async {
-            let url = self.config.url(request.endpoint.path());
-            let body = request.body(&self.config.model, true);
-            let response = self.retrying(|| self.send(&url, &body)).await?;
-            let mut reader = StreamReader::default();
-            let mut bytes = response.bytes_stream();
-            while let Some(chunk) = bytes.next().await {
-                let chunk = chunk.map_err(|error| RemoteError::BrokenOff(error.without_url().to_string()))?;
-                for piece in reader.push(&chunk)? {
-                    if let Piece::Text(text) = piece {
-                        said(&text);
-                    }
+        let url = self.config.url(request.endpoint.path());
+        let body = request.body(&self.config.model, true);
+        let mut retries = Retries::new(&self.config, &self.rate);
+        let mut spoke = false;
+        loop {
+            let heard = |text: &str| {
+                spoke = true;
+                said(text);
+            };
+            match retries.attempt(self.read_stream(&url, &body, heard)).await {
+                Ok(answer) => return with_logprobs(request, answer),
+                Err(error) if spoke => return Err(error),
+                Err(error) => retries.after(error).await?,
+            }
+        }
+    }
+
+    /// One attempt at a stream.
+    async fn read_stream(
+        &self,
+        url: &str,
+        body: &Value,
+        mut heard: impl FnMut(&str),
+    ) -> Result<RemoteAnswer, RemoteError> {
+        let mut reader = StreamReader::default();
+        let mut bytes = self.send(url, body).await?.bytes_stream();
+        while let Some(chunk) = bytes.next().await {
+            let chunk = chunk.map_err(|error| RemoteError::BrokenOff(error.without_url().to_string()))?;
+            for piece in reader.push(&chunk)? {
+                if let Piece::Text(text) = piece {
+                    heard(&text);
                 }
             }
-            reader.finish()
-        };
-        let outcome = tokio::time::timeout(limit, streaming).await;
-        let answer = outcome.unwrap_or(Err(RemoteError::Deadline { limit, attempts: 1 }))?;
-        with_logprobs(request, answer)
+        }
+        reader.finish()
     }
 
     /// Posts JSON to a path below the base and reads the JSON that comes back. One attempt.
@@ -105,7 +119,7 @@ impl Client {
         self.post_url(&self.config.url(path), body).await
     }
 
-    /// As [`post`](Self::post), for a whole address.
+    /// As [`post`](Self::post), for a whole address. It is for whoever calls to set a deadline: see [`retrying`](Self::retrying).
     pub(super) async fn post_url(&self, url: &str, body: &Value) -> Result<Value, RemoteError> {
         let response = self.send(url, body).await?;
         let text = response.text().await.map_err(|error| RemoteError::BrokenOff(error.without_url().to_string()))?;
@@ -132,38 +146,17 @@ impl Client {
         Err(RemoteError::Status { status: status.as_u16(), body, retry_after })
     }
 
-    /// Tries until it works, may not work, or the deadline passes.
-    async fn retrying<T, F: Future<Output = Result<T, RemoteError>>>(
+    /// Tries until it works, will not work, or the deadline passes.
+    pub(super) async fn retrying<T, F: Future<Output = Result<T, RemoteError>>>(
         &self,
         mut attempt: impl FnMut() -> F,
     ) -> Result<T, RemoteError> {
-        let limit = self.config.deadline;
-        let deadline = Instant::now() + limit;
-        let mut attempts = 0;
+        let mut retries = Retries::new(&self.config, &self.rate);
         loop {
-            let wait = self.rate.wait(Instant::now());
-            let over = || RemoteError::Deadline { limit, attempts };
-            if Instant::now() + wait >= deadline {
-                return Err(over());
+            match retries.attempt(attempt()).await {
+                Ok(value) => return Ok(value),
+                Err(error) => retries.after(error).await?,
             }
-            tokio::time::sleep(wait).await;
-            attempts += 1;
-            let outcome = tokio::time::timeout_at(deadline.into(), attempt()).await;
-            let error = match outcome {
-                Err(_) => return Err(RemoteError::Deadline { limit, attempts }),
-                Ok(Ok(value)) => return Ok(value),
-                Ok(Err(error)) => error,
-            };
-            if !error.is_transient() || attempts > self.config.retries {
-                return Err(error);
-            }
-            let doubled = self.config.back_off.saturating_mul(1 << (attempts - 1).min(16)).min(LONGEST_BACK_OFF);
-            let pause = error.retry_after().unwrap_or(doubled);
-            tracing::debug!(%error, attempts, ?pause, "trying the server again");
-            if Instant::now() + pause >= deadline {
-                return Err(error);
-            }
-            tokio::time::sleep(pause).await;
         }
     }
 }

@@ -10,6 +10,7 @@ mod error;
 mod rate;
 mod request;
 mod response;
+mod retries;
 mod stream;
 
 pub use client::Client;

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use super::adapters::{Server, push, served_name};
+use super::adapters::{Pushed, Server, push, served_name};
 use super::*;
 use crate::generate::Sampling;
 
@@ -163,8 +163,9 @@ async fn adapters_are_loaded_before_the_old_ones_go() {
     let unknown = || StatusCode::NOT_FOUND.into_response();
     let (address, server) = serve(vec![loaded, unknown]).await;
     let folder = std::path::Path::new("/adapters/actor");
-    let name = push(&client(address), Server::Vllm, "actor", 3, folder).await.unwrap();
-    assert_eq!(name, served_name("actor", 3));
+    let before = served_name("actor", 2);
+    let pushed = push(&client(address), Server::Vllm, "actor", 3, folder, Some(&before)).await.unwrap();
+    assert_eq!(pushed, Pushed { name: served_name("actor", 3), warning: None });
     {
         let seen = server.seen.lock().await;
         assert_eq!(
@@ -175,10 +176,72 @@ async fn adapters_are_loaded_before_the_old_ones_go() {
     }
     let refused = || axum::Json(json!({"success": false, "error_message": "rank 64 is too high"})).into_response();
     let (address, server) = serve(vec![refused]).await;
-    let error = push(&client(address), Server::Sglang, "actor", 3, folder).await.unwrap_err();
+    let error = push(&client(address), Server::Sglang, "actor", 3, folder, Some(&before)).await.unwrap_err();
     assert!(error.to_string().contains("rank 64"));
     assert_eq!(server.seen.lock().await[0].0, "/load_lora_adapter");
     assert_eq!(server.calls.load(Ordering::SeqCst), 1, "the version before stays");
+}
+
+#[tokio::test]
+async fn a_push_drops_what_its_caller_had_pushed_before() {
+    let loaded = || (StatusCode::OK, "Success").into_response();
+    let folder = std::path::Path::new("/adapters/actor");
+    // every tenth version is pushed
+    let (address, server) = serve(vec![loaded]).await;
+    push(&client(address), Server::Vllm, "actor", 30, folder, Some("actor-v20")).await.unwrap();
+    assert_eq!(server.seen.lock().await[1].2, json!({"lora_name": "actor-v20"}));
+    push(&client(address), Server::Vllm, "actor", 0, folder, None).await.unwrap();
+    assert_eq!(server.calls.load(Ordering::SeqCst), 3, "nothing is before the first");
+
+    // what cannot be dropped is told beside the name
+    let (address, _) = serve(vec![loaded, || StatusCode::FORBIDDEN.into_response()]).await;
+    let pushed = push(&client(address), Server::Vllm, "actor", 30, folder, Some("actor-v20")).await.unwrap();
+    assert_eq!(pushed.name, "actor-v30");
+    assert!(matches!(pushed.warning, Some(RemoteError::Status { status: 403, .. })), "{pushed:?}");
+}
+
+#[tokio::test]
+async fn a_push_is_tried_again_and_has_a_deadline() {
+    let folder = std::path::Path::new("/adapters/actor");
+    let there = || (StatusCode::BAD_REQUEST, "The lora adapter 'actor-v3' has already been loaded.").into_response();
+    let lost = || StatusCode::BAD_GATEWAY.into_response();
+    let (address, server) = serve(vec![lost, there]).await;
+    push(&client(address), Server::Vllm, "actor", 3, folder, None).await.unwrap();
+    assert_eq!(server.calls.load(Ordering::SeqCst), 2);
+    let (address, _) = serve(vec![there]).await;
+    let error = push(&client(address), Server::Vllm, "actor", 3, folder, None).await.unwrap_err();
+    assert!(matches!(error, RemoteError::Status { status: 400, .. }), "somebody else's: {error}");
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut config = RemoteConfig::new(format!("http://{}", listener.local_addr().unwrap()), "m");
+    config.deadline = Duration::from_millis(50);
+    let error = push(&Client::new(config).unwrap(), Server::Vllm, "actor", 3, folder, None).await.unwrap_err();
+    assert!(matches!(error, RemoteError::Deadline { attempts: 1, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_before_anything_was_said_is_asked_for_again() {
+    let torn = || Body::from("data: {\"choices\":[{\"delta\":{\"content\":\"\"}}]}\n\n").into_response();
+    let (address, server) = serve(vec![torn, busy, stream]).await;
+    assert_eq!(client(address).stream(&chat(), |_| ()).await.unwrap().text, "Tiränë");
+    assert_eq!(server.calls.load(Ordering::SeqCst), 3);
+    let half = || Body::from("data: {\"choices\":[{\"delta\":{\"content\":\"Ti\"}}]}\n\n").into_response();
+    let (address, server) = serve(vec![half, stream]).await;
+    assert!(matches!(client(address).stream(&chat(), |_| ()).await, Err(RemoteError::BrokenOff(_))));
+    assert_eq!(server.calls.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn the_deadline_of_a_stream_says_how_often_it_was_tried() {
+    let slow = || {
+        let never = futures_util::stream::pending::<Result<String, std::io::Error>>();
+        Body::from_stream(never).into_response()
+    };
+    let (address, _) = serve(vec![busy, slow]).await;
+    let mut config = RemoteConfig::new(format!("http://{address}/v1"), "m");
+    (config.deadline, config.back_off) = (Duration::from_millis(300), Duration::from_millis(1));
+    let error = Client::new(config).unwrap().stream(&chat(), |_| ()).await.unwrap_err();
+    assert!(matches!(error, RemoteError::Deadline { attempts: 2, .. }), "{error}");
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn bare(placement: Placement) -> DeviceThread<PolicyTable> {
         let (config, seed) = parse("random:llama").unwrap();
         let decoder = Decoder::load(&config, &RandomSource::new(&config, seed), placement).unwrap();
         let options = GeneratorOptions { cache_bytes: 16 << 20, ..GeneratorOptions::default() };
-        let generator = Generator::new(&decoder, Arc::new(Silent), options);
+        let generator = Generator::new(&decoder, Arc::new(Silent), options).unwrap();
         Ok(Device { decoder, policies: PolicyTable::default(), generator })
     })
     .unwrap()
@@ -182,7 +182,7 @@ fn a_policy_saved_goes_on_in_a_fresh_process_bit_for_bit() {
 fn critics_learn_and_resume_by_command() {
     let folder = tempfile::tempdir().unwrap();
     let optimizer = OptimizerConfig { lr: 1e-2, ..OptimizerConfig::default() };
-    let config = CriticConfig { hidden: vec![16], heads: 1, lora: Some(lora()), optimizer };
+    let config = CriticConfig { hidden: vec![16], lora: Some(lora()), optimizer, ..CriticConfig::default() };
     let device = start(Placement::EXACT, 1);
     let handle = device.handle();
     handle.set_critic(CriticId(4), config.clone(), 9).unwrap();

@@ -18,7 +18,8 @@ fn with_critic(config: &CriticConfig) -> (Decoder, PolicyTable) {
 
 fn config(with_adapter: bool) -> CriticConfig {
     let optimizer = OptimizerConfig { lr: 1e-2, ..OptimizerConfig::default() };
-    CriticConfig { hidden: vec![16], heads: 2, lora: with_adapter.then(lora), optimizer }
+    let lora = with_adapter.then(lora);
+    CriticConfig { hidden: vec![16], heads: 2, lora, optimizer, ..CriticConfig::default() }
 }
 
 fn valued(salt: u32, head: usize) -> TrainSequence {

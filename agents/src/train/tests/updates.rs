@@ -5,7 +5,7 @@ use tch::{Kind, Tensor};
 use super::{decoder, placed, push, sequence, spec, table};
 use crate::generate::{Policies, PolicyId};
 use crate::model::{Decoder, Placement};
-use crate::train::{OptimizerConfig, PassOptions, PolicySpec, PolicyTable, SequenceScores};
+use crate::train::{LossFn, OptimizerConfig, PassOptions, PolicySpec, PolicyTable, SequenceScores};
 
 fn step(table: &mut PolicyTable, decoder: &Decoder, policy: u32) -> f64 {
     let loss = table.accumulate(decoder, &[sequence(policy, 3, 16)], PassOptions::default(), push()).unwrap().loss;
@@ -119,4 +119,33 @@ fn checkpointing_serves_full_fine_tuning() {
     for (one, other) in run(false).iter().zip(run(true)) {
         assert!(one.allclose(&other, 1e-4, 1e-6, false));
     }
+}
+
+#[test]
+fn small_gradients_of_a_narrow_base_add_up() {
+    let norm = |shares: &[f64]| {
+        let mut decoder = placed("qwen3", Placement { kind: Kind::BFloat16, ..Placement::EXACT });
+        let mut table = PolicyTable::default();
+        let spec = PolicySpec::Full { optimizer: OptimizerConfig::default() };
+        table.add(PolicyId(1), &spec, &mut decoder).unwrap();
+        for share in shares.iter().copied() {
+            let loss: LossFn = Box::new(move |outputs| Ok(-outputs.logprobs.mean(Kind::Float) * share));
+            table.accumulate(&decoder, &[sequence(1, 3, 16)], PassOptions::default(), loss).unwrap();
+        }
+        table.update(PolicyId(1)).unwrap().grad_norm
+    };
+    // a 512th of a bf16 number is less than half its last place: added to it in bf16, it is lost
+    let (one, all) = (norm(&[1.0]), norm(&[[1.0].as_slice(), &[1.0 / 512.0; 8]].concat()));
+    assert!((all / one - (1.0 + 8.0 / 512.0)).abs() < 1e-3, "{all} against {one}");
+}
+
+#[test]
+fn what_is_discarded_of_a_narrow_base_is_gone() {
+    let mut decoder = placed("llama", Placement { kind: Kind::BFloat16, ..Placement::EXACT });
+    let mut table = PolicyTable::default();
+    let spec = PolicySpec::Full { optimizer: OptimizerConfig::default() };
+    table.add(PolicyId(1), &spec, &mut decoder).unwrap();
+    table.accumulate(&decoder, &[sequence(1, 3, 16)], PassOptions::default(), push()).unwrap();
+    table.discard().unwrap();
+    assert_eq!(table.update(PolicyId(1)).unwrap().grad_norm, 0.0);
 }

@@ -1,7 +1,29 @@
 //! Evaluates plain arithmetic: numbers, `+ - * /`, powers, brackets, `\frac`, `\sqrt`, `pi`. Exact as long as it can be.
 
-/// Deepest nesting that is read; deeper text is no number.
-const DEEPEST: usize = 32;
+/// Longest text that is evaluated, in bytes. Every byte costs at most one operation on 128-bit integers, so this and
+/// [`DEEPEST`] bound the time and the stack of an evaluation, whatever the text.
+pub const LONGEST: usize = 1 << 15;
+
+/// Deepest nesting that is evaluated: brackets, and signs in exponents and roots.
+pub const DEEPEST: usize = 32;
+
+/// Why a text has no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It is no plain arithmetic, or its value is no finite number.
+    #[error("is no arithmetic")]
+    NoValue,
+    /// It is longer than is evaluated.
+    #[error("has {length} bytes, and at most {LONGEST} are evaluated")]
+    TooLong {
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// It nests deeper than is evaluated.
+    #[error("nests deeper than {DEEPEST} levels")]
+    TooDeep,
+}
 
 /// The value of an expression.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -96,20 +118,26 @@ fn whole_root(value: i128) -> Option<i128> {
     (value >= 0 && root.checked_mul(root) == Some(value)).then_some(root)
 }
 
-/// The value of simplified text, or `None` where it is no plain arithmetic.
+/// The value of simplified text.
 ///
 /// ```
-/// use marft_engine::reward::maths::expression::evaluate;
-/// assert_eq!(evaluate(r"\frac{1}{2}+1").map(|n| n.to_f64()), Some(1.5));
-/// assert_eq!(evaluate("x+1"), None);
+/// use marft_engine::reward::maths::expression::{Refusal, evaluate};
+/// assert_eq!(evaluate(r"\frac{1}{2}+1").map(|n| n.to_f64()), Ok(1.5));
+/// assert_eq!(evaluate("x+1"), Err(Refusal::NoValue));
 /// ```
-pub fn evaluate(text: &str) -> Option<Number> {
+///
+/// # Errors
+/// It is no plain arithmetic, or larger than what is evaluated.
+pub fn evaluate(text: &str) -> Result<Number, Refusal> {
+    if text.len() > LONGEST {
+        return Err(Refusal::TooLong { length: text.len() });
+    }
     let mut reader = Reader { text, depth: 0 };
-    let value = reader.sum()?;
-    reader.text.is_empty().then_some(value)
+    let value = reader.sum().filter(|_| reader.text.is_empty());
+    value.ok_or(if reader.depth > DEEPEST { Refusal::TooDeep } else { Refusal::NoValue })
 }
 
-/// A recursive-descent reader; `depth` keeps hostile nesting off the stack.
+/// A recursive-descent reader; `depth` keeps hostile nesting off the stack. Where it gives up it leaves the depth as it was.
 struct Reader<'a> {
     text: &'a str,
     depth: usize,
@@ -122,11 +150,22 @@ impl Reader<'_> {
         found.is_some()
     }
 
-    fn sum(&mut self) -> Option<Number> {
+    /// Reads what stands one level deeper.
+    fn deeper(&mut self, read: impl FnOnce(&mut Self) -> Option<Number>) -> Option<Number> {
         self.depth += 1;
         if self.depth > DEEPEST {
             return None;
         }
+        let value = read(self)?;
+        self.depth -= 1;
+        Some(value)
+    }
+
+    fn sum(&mut self) -> Option<Number> {
+        self.deeper(Self::terms)
+    }
+
+    fn terms(&mut self) -> Option<Number> {
         let mut value = self.product()?;
         loop {
             if self.take("+") {
@@ -134,7 +173,6 @@ impl Reader<'_> {
             } else if self.take("-") {
                 value = value.add(self.product()?.multiply(Number::Exact { over: -1, under: 1 })?)?;
             } else {
-                self.depth -= 1;
                 return Some(value);
             }
         }
@@ -201,7 +239,7 @@ impl Reader<'_> {
             return self.take("}").then_some(value);
         }
         if self.text.starts_with('-') {
-            return self.signed();
+            return self.deeper(Self::signed);
         }
         let digit = self.text.chars().next()?.to_digit(10)?;
         self.text = &self.text[1..];
@@ -220,7 +258,7 @@ impl Reader<'_> {
         let scale = u32::try_from(fraction.len()).ok().and_then(|places| 10_i128.checked_pow(places));
         match (digits, scale) {
             (Some(digits), Some(scale)) => Number::exact(digits, scale),
-            _ => spelled.parse().ok().map(Number::Decimal),
+            _ => spelled.parse().ok().filter(|value: &f64| value.is_finite()).map(Number::Decimal),
         }
     }
 }
@@ -230,12 +268,12 @@ mod tests {
     use super::*;
 
     fn value(text: &str) -> Option<f64> {
-        evaluate(text).map(Number::to_f64)
+        evaluate(text).map(Number::to_f64).ok()
     }
 
     #[test]
     fn arithmetic() {
-        assert_eq!(evaluate("1/3+1/6"), Some(Number::Exact { over: 1, under: 2 }));
+        assert_eq!(evaluate("1/3+1/6"), Ok(Number::Exact { over: 1, under: 2 }));
         assert_eq!(value("2*(3+4)-5"), Some(9.0));
         assert_eq!(value("--3"), Some(3.0));
         assert_eq!(value("2^{10}"), Some(1024.0));
@@ -249,15 +287,26 @@ mod tests {
     #[test]
     fn what_is_no_number() {
         for text in ["", "x", "1+", "(1", "1/0", "1.2.3", ".", r"\frac{1}", "1 2", "e5", "9^{9^9}9"] {
-            assert_eq!(evaluate(text), None, "{text}");
+            assert_eq!(evaluate(text), Err(Refusal::NoValue), "{text}");
         }
-        assert_eq!(evaluate(&"(".repeat(10_000)), None);
-        assert_eq!(evaluate(&format!("2^{}", "{2^".repeat(10_000))), None);
+    }
+
+    #[test]
+    fn what_is_too_large_is_refused_by_name() {
+        for (open, close) in [("(", ")"), ("2^{", "}"), ("\\sqrt{", "}"), ("2^-", ""), ("\\sqrt-", "")] {
+            let nested = |depth: usize| format!("{}1{}", open.repeat(depth), close.repeat(depth));
+            assert_ne!(evaluate(&nested(20)), Err(Refusal::TooDeep), "{open}");
+            assert_eq!(evaluate(&nested(4_000)), Err(Refusal::TooDeep), "{open}");
+            let vast = nested(1 << 19);
+            assert_eq!(evaluate(&vast), Err(Refusal::TooLong { length: vast.len() }));
+        }
+        assert_eq!(evaluate(&"9".repeat(1 << 20)), Err(Refusal::TooLong { length: 1 << 20 }));
     }
 
     #[test]
     fn overflow_becomes_decimal_or_nothing() {
-        assert!(matches!(evaluate("10^{30}*10^{30}"), None | Some(Number::Decimal(_))));
+        assert!(matches!(evaluate("10^{30}*10^{30}"), Ok(Number::Decimal(_))));
         assert_eq!(value(&format!("1{}", "0".repeat(50))), Some(1e50));
+        assert_eq!(evaluate(&"9".repeat(400)), Err(Refusal::NoValue), "what is infinite equals nothing");
     }
 }

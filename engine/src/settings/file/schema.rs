@@ -49,6 +49,9 @@ pub(super) fn algorithm_keys() -> Map<String, Value> {
     let own = |name: &str| match (name, defaults.get(name)) {
         ("preset", _) => json!({ "type": "string", "examples": PRESETS }),
         ("defaults", _) => json!({ "enum": ["marft", "trl", "verl"] }),
+        ("sampling_metric", _) => json!({ "type": "string" }),
+        ("reward_clip", _) => json!({ "type": "array", "items": { "type": "number" }, "minItems": 2, "maxItems": 2 }),
+        (_, Some(Value::Array(_))) => json!({ "type": "array", "items": { "type": "string" } }),
         (_, Some(Value::Bool(_))) => json!({ "type": "boolean" }),
         (_, Some(Value::String(_))) => json!({ "type": "string" }),
         (_, Some(Value::Number(number))) if number.is_u64() => json!({ "type": "integer", "minimum": 0 }),

@@ -51,6 +51,21 @@ fn budgets_end_a_run() {
 }
 
 #[test]
+fn seconds_of_earlier_processes_count() {
+    let home = Home::new();
+    home.run("out", &[("train.budget.steps", "2")], false);
+    let path = home.path("out/metrics.jsonl");
+    let rows = std::fs::read_to_string(&path).unwrap();
+    let mut rows: Vec<serde_json::Value> = rows.lines().map(|row| serde_json::from_str(row).unwrap()).collect();
+    let last = rows.last_mut().unwrap();
+    assert!(last["seconds/run"].as_f64().unwrap() >= last["seconds/learning"].as_f64().unwrap(), "{last}");
+    last["seconds/run"] = 5000.0.into();
+    std::fs::write(&path, rows.iter().map(|row| format!("{row}\n")).collect::<String>()).unwrap();
+    let (end, run) = home.run("out", &[("train.budget.seconds", "4000")], true);
+    assert_eq!((end, run.trainer().state().step), (End::Budget("seconds"), 2));
+}
+
+#[test]
 fn evaluations_that_no_longer_improve_end_a_run_and_the_best_is_kept() {
     let home = Home::new();
     let set = [
@@ -76,11 +91,47 @@ fn what_dynamic_sampling_leaves_out_is_spent_too() {
     home.write("run.toml", &RUN.replace("[model.critic]\nhidden = [8]\n", ""));
     let set = [("algorithm.preset", "dapo"), ("algorithm.max_sampling_rounds", "2"), ("algorithm.group_size", "2")];
     let more = [("reward.0.gold", "question"), ("train.steps", "1"), ("algorithm.max_completion_length", "6")];
-    let (warned, run) = home.warned(&[set.as_slice(), &more].concat());
+    let set = [set.as_slice(), &more].concat();
+    let (warned, run) = home.warned(&set);
     let state = run.trainer().state();
     // two rounds of six tasks, two episodes each, of which none was better than the other
     assert!(state.episodes == 24 && state.tokens > 24 * 6, "{state:?}");
     assert!(warned.contains(&Warning::NoSignal), "{warned:?}");
+    let rows = std::fs::read_to_string(home.path("out/metrics.jsonl")).unwrap();
+    let row: serde_json::Value = serde_json::from_str(rows.lines().last().unwrap()).unwrap();
+    for (key, want) in [("episodes", 24.0), ("sampling/rounds", 2.0), ("sampling/thrown_away", 1.0)] {
+        assert_eq!(row[key].as_f64(), Some(want), "{key}: {row}");
+    }
+    assert!(row["reward/total"].is_number() && row["tokens"].as_f64().unwrap() > 24.0 * 6.0, "{row}");
+    assert_eq!(crate::episode::read(&home.path("out/episodes/000001.jsonl.zst")).unwrap().len(), 24);
+
+    let mut starved = vec![];
+    let mut listen = |event: &Event<'_>| {
+        if let Event::Starved { step, sampling } = event {
+            starved.push((*step, sampling.kept, sampling.wanted, sampling.rounds, sampling.episodes));
+        }
+    };
+    let mut run = Run::open(home.trainer(&set), &home.path("again"), false).unwrap();
+    run.drive(&mut listen, &Stop::default()).unwrap();
+    assert_eq!(starved, [(1, 0, 6, 2, 0)]);
+}
+
+/// A penalty on length tells apart what is equally wrong; the rule may look at another term than the sum.
+#[test]
+fn dynamic_sampling_looks_at_the_term_that_it_is_told_to() {
+    let home = Home::new();
+    let long = "[[reward]]\nname = \"long\"\nkind = \"format\"\npattern = \"(?s).*[a-m].*\"\n\n[algorithm]";
+    let run = RUN.replace("[model.critic]\nhidden = [8]\n", "").replace("[algorithm]", long);
+    home.write("run.toml", &run);
+    let set = [("algorithm.preset", "dapo"), ("algorithm.group_size", "4"), ("reward.0.gold", "question")];
+    let kept = |metric: &[(&str, &str)]| {
+        let more = [("algorithm.max_sampling_rounds", "1"), ("rollout.tasks", "12")];
+        let report = home.trainer(&[set.as_slice(), &more, metric].concat()).step().unwrap().unwrap();
+        assert_eq!((report.records.len(), report.sampling.unwrap().rounds), (48, 1));
+        report.sampling.unwrap().kept
+    };
+    assert!(kept(&[]) > 0, "some answers have such a letter");
+    assert_eq!(kept(&[("algorithm.sampling_metric", "contains")]), 0, "and none is right");
 }
 
 #[test]
@@ -99,6 +150,7 @@ fn weights_that_explode_end_the_run_with_what_helps() {
     let mut run = Run::open(home.trainer(&set), &home.path("out"), false).unwrap();
     let error = run.drive(&mut Quiet, &Stop::default()).unwrap_err();
     assert!(matches!(error, TrainerError::Exploded { step: 2, .. }), "{error}");
+    assert!(error.to_string().contains("agent `first`: the logits of its policy (version 1)"), "{error}");
     assert!(error.to_string().contains("; hint: lower the learning rate"), "{error}");
 }
 

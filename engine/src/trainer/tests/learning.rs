@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::*;
 use crate::environment::{EnvironmentFault, Outcome, Scene, Standing};
-use crate::episode::SpanKind;
+use crate::episode::{Span, SpanKind};
 use crate::learn::Credits;
 use crate::settings::Kind;
 use crate::settings::file::load_with;
@@ -147,4 +147,64 @@ fn a_demonstration_that_lacks_an_agent_is_found_before_anything_is_learnt() {
         "{refusal}"
     );
     assert!(!home.path("out/run.json").exists(), "nothing was begun");
+}
+
+/// A turn whose context is summed up, or shortened, on the way has spoken in several sequences. Every token is learnt from
+/// where it was said: elsewhere the trainer would find other log-probabilities than the sampler.
+#[test]
+fn a_context_that_is_replaced_within_a_turn_is_learnt_from() {
+    let home = Home::new();
+    let team = r#"
+        [team]
+        name = "talk"
+        rounds = { max = 5 }
+        [agents.first]
+        role = "R"
+        policy = "first"
+        context = "grow"
+        prompt = "round {{ round }} of a long talk about {{ task }}"
+        sampling = { max_tokens = 40 }
+    "#;
+    home.write("team.toml", team);
+    for long_context in ["summarise", "truncate-oldest"] {
+        let set = [
+            ("model.base", "random:llama,context=320"),
+            ("rollout.long_context", long_context),
+            ("train.steps", "1"),
+            ("eval.before", "false"),
+            ("eval.every", "0"),
+        ];
+        let mut trainer = home.trainer(&set);
+        let report = trainer.step().unwrap().unwrap();
+        assert!(report.records.iter().all(|record| record.is_sound() && record.segments.len() > 1), "{long_context}");
+        let split = |record: &EpisodeRecord| {
+            (0..record.turns.len()).any(|turn| {
+                let said = |span: &Span| span.turn == turn && span.kind != SpanKind::Observed;
+                record.segments.iter().filter(|segment| segment.spans.iter().any(said)).count() > 1
+            })
+        };
+        assert_eq!(report.records.iter().any(split), long_context == "summarise");
+        let learnt = report.learnt.unwrap();
+        assert!(learnt.policies.values().all(|policy| policy.updates == 1), "{long_context}: {learnt:?}");
+        assert!(learnt.logprob_gap_max < 1e-4, "{long_context}: {learnt:?}");
+    }
+}
+
+#[test]
+fn a_critic_warms_up_alone_and_then_all_agents_learn_at_once() {
+    let home = Home::new();
+    // six episodes of one step each are a batch
+    home.run("out", &[("algorithm.warm_up_steps", "12"), ("train.steps", "3"), ("eval.every", "0")], false);
+    let [first, second, third] =
+        ["1", "2", "3"].map(|step| contents(&home.path("out/checkpoints").join(step)));
+    let same = |one: &BTreeMap<String, Vec<u8>>, other: &BTreeMap<String, Vec<u8>>, part: &str| {
+        let files: Vec<&String> = one.keys().filter(|name| name.starts_with(part)).collect();
+        assert!(!files.is_empty(), "{part}: {:?}", one.keys());
+        files.iter().all(|name| one[*name] == other[*name])
+    };
+    for policy in ["first", "second"] {
+        assert!(same(&first, &second, &format!("{policy}/adapter_model")), "{policy} waits");
+        assert!(!same(&second, &third, &format!("{policy}/adapter_model")), "{policy} learns");
+    }
+    assert!(!same(&first, &second, "critics"), "the critic does not wait");
 }

@@ -67,6 +67,11 @@ fn folders_are_not_overwritten_nor_continued_with_other_settings() {
     // scores are compared with those of before
     let other = told(("eval.samples", "2"));
     assert!(other.contains("eval.samples was 1 and is 2"), "{other}");
+    // sums of f32 products are cut by the threads that share them
+    let now = tch::get_num_threads();
+    let other = told(("model.threads", &(now + 1).to_string()));
+    assert!(other.contains(&format!("model.threads was {now} and is {}", now + 1)), "{other}");
+    Run::open(home.trainer(&[("model.threads", &now.to_string())]), &home.path("out"), true).unwrap();
 }
 
 #[test]
@@ -84,6 +89,59 @@ fn a_damaged_checkpoint_does_not_crowd_out_those_after_it() {
     left.sort_unstable();
     // 2 was the best
     assert_eq!(left, ["2", "3.damaged", "4"]);
+}
+
+#[test]
+fn a_checkpoint_under_another_name_is_not_gone_on_from() {
+    let home = Home::new();
+    home.run("out", &[("train.steps", "2")], false);
+    let (two, seven) = (home.path("out/checkpoints/2"), home.path("out/checkpoints/7"));
+    for (name, bytes) in contents(&two) {
+        std::fs::create_dir_all(seven.join(&name).parent().unwrap()).unwrap();
+        std::fs::write(seven.join(&name), bytes).unwrap();
+    }
+    std::fs::copy(two.join("manifest.json"), seven.join("manifest.json")).unwrap();
+    let (_, run) = home.run("out", &[("train.steps", "3")], true);
+    assert_eq!(run.trainer().state().step, 3);
+    let rows = std::fs::read_to_string(home.path("out/metrics.jsonl")).unwrap();
+    assert_eq!(rows.lines().count(), 4, "the untrained team and every step once");
+}
+
+#[test]
+fn a_manifest_without_what_a_run_needs_is_passed_over() {
+    let home = Home::new();
+    home.run("out", &[("train.steps", "3")], false);
+    let path = home.path("out/checkpoints/3/manifest.json");
+    std::fs::remove_file(home.path("out/checkpoints/3/state.json")).unwrap();
+    std::fs::write(&path, r#"{"format": 1, "step": 3, "files": {}}"#).unwrap();
+    let path = home.path("out/checkpoints/2/manifest.json");
+    let mut manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    manifest["files"].as_object_mut().unwrap().remove("second/adapter_model.safetensors").unwrap();
+    std::fs::write(&path, manifest.to_string()).unwrap();
+    let run = Run::open(home.trainer(&[]), &home.path("out"), true).unwrap();
+    assert_eq!(run.trainer().state().step, 1);
+}
+
+#[test]
+fn a_run_that_is_further_than_it_is_told_is_not_called_damaged() {
+    let home = Home::new();
+    home.run("out", &[], false);
+    let refused = Run::open(home.trainer(&[("train.steps", "2")]), &home.path("out"), true).unwrap_err();
+    let told = refused.to_string();
+    assert!(told.contains("is at step 4, and the settings end it after step 2; hint: "), "{told}");
+    assert!(home.path("out/checkpoints/4/state.json").is_file());
+}
+
+#[test]
+fn a_checkpoint_of_a_newer_program_is_left_alone() {
+    let home = Home::new();
+    home.run("out", &[("train.steps", "2")], false);
+    let path = home.path("out/checkpoints/2/manifest.json");
+    let newer = std::fs::read_to_string(&path).unwrap().replacen("\"format\": 1", "\"format\": 9", 1);
+    std::fs::write(&path, newer).unwrap();
+    let refused = Run::open(home.trainer(&[]), &home.path("out"), true).unwrap_err();
+    assert!(refused.to_string().contains("has format 9"), "{refused}");
+    assert!(path.is_file(), "nothing was renamed");
 }
 
 #[test]

@@ -4,8 +4,7 @@ use super::*;
 use crate::environment::{Environment, EnvironmentFault, Outcome, Scene, Standing};
 use crate::reward::{Evidence, RewardFault};
 use crate::task::Task;
-use crate::voice::Human;
-use marft_agents::policy::human::Replay;
+use crate::voice::{Exchanges, Human};
 use marft_topologies::turns::{Message, Task as Shown};
 
 /// Counts down, waiting at a gate each time.
@@ -120,34 +119,49 @@ fn turns_that_nobody_waits_for_any_more_are_withdrawn() {
     engine.tick(Duration::ZERO).unwrap();
 }
 
-/// A file in memory.
-#[derive(Clone)]
-struct Shared(Arc<std::sync::Mutex<Vec<u8>>>);
-
-impl std::io::Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+/// What a person said in episodes that all ask the same, with answers from `typed` and the record at `path`.
+fn spoken(
+    typed: &'static str,
+    path: &std::path::Path,
+    openings: impl IntoIterator<Item = Opening>,
+) -> Vec<EpisodeRecord> {
+    let exchanges = Arc::new(Exchanges::default());
+    exchanges.keep(path).unwrap();
+    play(world(ONE, Human::start(typed.as_bytes(), std::io::sink(), exchanges).unwrap()), openings)
 }
 
 #[test]
-fn a_person_speaks_and_can_be_replayed() {
-    let record = Arc::new(std::sync::Mutex::new(vec![]));
-    let person = Human::start("yes\n\n".as_bytes(), std::io::sink(), Shared(Arc::clone(&record))).unwrap();
-    let spoken = play(world(ONE, person), [asked(1, "q")]);
-    assert_eq!(spoken[0].reward.as_ref().unwrap().total, 1.0);
-    let turn = &spoken[0].turns[0];
-    assert!(turn.seconds > 0.0 && f64::from(turn.seconds) <= spoken[0].seconds, "{turn:?}");
-    let replay = Replay::read(record.lock().unwrap().as_slice()).unwrap();
-    let again = play(world(ONE, Human::replay(replay).unwrap()), [asked(1, "q")]);
-    assert_eq!(spoken[0].first_difference(&again[0]), None);
-    let silent =
-        play(world(ONE, Human::start("".as_bytes(), std::io::sink(), std::io::sink()).unwrap()), [asked(1, "q")]);
-    assert!(silent[0].faults[0].message.contains("input ended"));
+fn a_person_speaks_and_is_not_asked_again() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("human.jsonl");
+    let both = || [asked(1, "q"), asked(2, "q")];
+    let first = spoken("yes\n\nno\n\n", &path, both());
+    assert_eq!([0, 1].map(|at| &*first[at].turns[0].text), ["yes", "no"]);
+    assert_eq!(first[0].reward.as_ref().unwrap().total, 1.0);
+    let turn = &first[0].turns[0];
+    assert!(turn.seconds > 0.0 && f64::from(turn.seconds) <= first[0].seconds, "{turn:?}");
+    // an input that is over fails whoever reads it; and the order of episodes does not matter
+    let mut again = spoken("", &path, both().into_iter().rev());
+    again.sort_by(|one, other| one.task.cmp(&other.task));
+    assert_eq!([0, 1].map(|at| first[at].first_difference(&again[at])), [None, None]);
+    // another step, and what it is asked anew is recorded too
+    let later = || [Opening { step: 3, ..asked(1, "q") }];
+    assert!(spoken("", &path, later())[0].faults[0].message.contains("input ended"));
+    assert_eq!(spoken("perhaps\n\n", &path, later())[0].turns[0].text, "perhaps");
+    assert_eq!(spoken("", &path, later())[0].turns[0].text, "perhaps");
+}
+
+#[test]
+fn half_a_line_of_a_killed_process_is_cut_off() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("human.jsonl");
+    spoken("yes\n\n", &path, [asked(1, "q")]);
+    let whole = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{whole}{}", &whole[..whole.len() / 2])).unwrap();
+    assert_eq!(spoken("", &path, [asked(1, "q")])[0].turns[0].text, "yes");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), whole);
+    std::fs::write(&path, format!("{{}}\n{whole}")).unwrap();
+    assert!(Exchanges::default().recall(&path).unwrap_err().to_string().contains("line 1"));
 }
 
 /// Goes on for ever, and is cut off after two steps.

@@ -11,7 +11,7 @@ use marft_topologies::spec::{Json, Named};
 use serde_json::{Map, Value};
 
 use super::agents::Roster;
-use super::{Resolving, kl_control, start};
+use super::{Resolving, kl_control, overlong, start};
 use crate::learn::{KlTarget, needs_replays};
 use crate::settings::kind::in_words;
 use crate::settings::{ModelSettings, Sharing};
@@ -96,6 +96,7 @@ impl Resolving<'_> {
         if roster.learners.is_empty() {
             self.algorithm_alone();
         }
+        let longest = overlong::longest_answer(team, roster);
         for label in &roster.learners {
             let own = agents.and_then(|agents| agents.iter().find(|(name, _)| &name.value == label));
             let mut given =
@@ -109,13 +110,15 @@ impl Resolving<'_> {
             }
             let place = given.key(kl_control::KEY);
             let target = self.kl_control(&mut given);
-            let Some(algorithm) = self.algorithm(given) else { continue };
+            let Some(algorithm) = self.algorithm(given, longest) else { continue };
             if let Some(target) = target {
                 self.steers(&algorithm, place);
                 targets.insert(label.clone(), target);
             }
             found.insert(label.clone(), algorithm);
         }
+        self.order(&found, roster);
+        self.overlong(&found, team);
         self.agreement(&found, roster, team);
         self.critic(&found, roster, model);
         match model.weights {
@@ -129,7 +132,7 @@ impl Resolving<'_> {
     pub(super) fn algorithm_alone(&mut self) {
         let mut given = self.common(false);
         self.kl_control(&mut given);
-        self.algorithm(given);
+        self.algorithm(given, None);
     }
 
     /// What holds for all agents; nothing for one that names a preset of its own.
@@ -144,11 +147,11 @@ impl Resolving<'_> {
     }
 
     /// Resolves one algorithm. What is at fault is reported and left out, so that all faults come at once.
-    fn algorithm(&mut self, mut given: Given) -> Option<Algorithm> {
+    fn algorithm(&mut self, mut given: Given, longest: Option<u32>) -> Option<Algorithm> {
         let mut faults = false;
         let mut preset_known = true;
         loop {
-            let error = match Algorithm::from_settings(&given.map) {
+            let error = match overlong::from_settings(&given.map, longest) {
                 Ok(algorithm) => return (!faults).then_some(algorithm),
                 Err(Error::Preset(error)) => error,
                 Err(other) => {
@@ -218,6 +221,8 @@ impl Resolving<'_> {
             let team = [
                 ("group_size", fact(&leader.group_size), fact(&algorithm.group_size)),
                 ("dynamic_sampling", fact(&leader.dynamic_sampling), fact(&algorithm.dynamic_sampling)),
+                ("sampling_metric", fact(&leader.sampling_metric), fact(&algorithm.sampling_metric)),
+                ("max_sampling_rounds", fact(&leader.max_sampling_rounds), fact(&algorithm.max_sampling_rounds)),
             ];
             let replays = [leader.credit, algorithm.credit].into_iter().all(needs_replays);
             let credit = ("credit", fact(&leader.credit), fact(&algorithm.credit));
@@ -262,6 +267,14 @@ impl Resolving<'_> {
                 self.report(Code::BadCombination, message, name.span, "keep one of them");
             }
         }
+    }
+
+    /// Where one of these keys of an agent's algorithm is written.
+    pub(super) fn algorithm_place(&self, label: &str, keys: &[&str]) -> Option<Span> {
+        let typed = self.file.algorithm.as_ref()?;
+        let own = typed.agents.iter().filter(|(name, _)| name.value == label).flat_map(|(_, own)| own.0.iter());
+        let mut written = own.chain(typed.settings.iter());
+        written.find(|(name, _)| keys.contains(&name.value.as_str())).map(|(_, value)| value.span)
     }
 
     /// Where an agent's own algorithm is written.

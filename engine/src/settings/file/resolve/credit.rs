@@ -2,14 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use marft_algorithms::preset::{Algorithm, CreditRule, Estimator, Linkage};
+use marft_algorithms::preset::{Algorithm, CreditRule, Estimator};
 use marft_topologies::Team;
 use marft_topologies::check::Code;
 use marft_topologies::source::{Span, Spanned};
 use marft_topologies::spec::{CreditGroup, CreditRule as TeamRule, Named};
 
-use super::Resolving;
 use super::agents::Roster;
+use super::{Resolving, start};
+use crate::reward::Attach;
+use crate::settings::RewardSettings;
+
+/// How agents come to learn from what they were paid themselves.
+const PAYS_EACH: &str =
+    "set `chain = \"agent\"` in the run file's `[algorithm]`, or `preset = \"at-grpo\"` or `\"rae\"`";
 
 impl Resolving<'_> {
     /// Lays the team's rule of credit over the algorithms, and says which agents get all of the team's reward or none of it.
@@ -30,6 +36,15 @@ impl Resolving<'_> {
             TeamRule::Rollout => CreditRule::RolloutValue,
             TeamRule::Shared | TeamRule::Path | TeamRule::Own => return self.shares(team, rule, found),
         };
+        if replays == CreditRule::Difference
+            && let Some((label, _)) = found.iter().find(|(_, algorithm)| !algorithm.pays_each())
+        {
+            let message = format!(
+                "`rule = \"difference\"` says what one agent was worth, and by the algorithm of `{label}` those before it are \
+                 paid that too"
+            );
+            self.in_team_file(Code::BadCombination, message, rule.span, PAYS_EACH);
+        }
         for algorithm in found.values_mut() {
             algorithm.credit = replays;
         }
@@ -52,7 +67,7 @@ impl Resolving<'_> {
                 *shares.entry(node.label.clone()).or_default() |= sharers[id.index()] || node.employed;
             }
         }
-        let linked = found.iter().find(|(_, algorithm)| !pays_each(algorithm));
+        let linked = found.iter().find(|(_, algorithm)| !algorithm.pays_each());
         if let (Some((label, _)), TeamRule::Path | TeamRule::Own) = (linked, rule.value)
             && shares.values().any(|share| !share)
         {
@@ -60,12 +75,10 @@ impl Resolving<'_> {
                 "`rule = \"{}\"` cannot be kept: by the algorithm of `{label}`, all agents are paid by what the team earned",
                 rule.value.word()
             );
-            let help =
-                "set `chain = \"agent\"` in the run file's `[algorithm]`, or `preset = \"at-grpo\"` or `\"rae\"`";
-            self.in_team_file(Code::BadCombination, message, rule.span, help);
+            self.in_team_file(Code::BadCombination, message, rule.span, PAYS_EACH);
         }
         // a chain of the whole team brings what was earned to all who spoke before
-        shares.retain(|label, _| found.get(label).is_some_and(pays_each));
+        shares.retain(|label, _| found.get(label).is_some_and(Algorithm::pays_each));
         shares
     }
 
@@ -96,6 +109,23 @@ impl Resolving<'_> {
         }
     }
 
+    /// Reports `per-step` where the episode earns: it pays what turns and steps earned, and divides nothing.
+    pub(super) fn per_step(&mut self, found: &BTreeMap<String, Algorithm>, reward: &[RewardSettings]) {
+        let divides_nothing = found.values().any(|algorithm| algorithm.credit == CreditRule::PerStep);
+        let Some(term) = reward.iter().find(|term| divides_nothing && term.attach == Attach::Episode) else { return };
+        let typed = self.file.algorithm.as_ref();
+        let keys = typed
+            .iter()
+            .flat_map(|typed| typed.settings.iter().chain(typed.agents.iter().flat_map(|(_, own)| own.0.iter())));
+        let span = keys.filter(|(name, _)| name.value == "credit").map(|(_, value)| value.span).next();
+        let message = format!(
+            "`credit = \"per-step\"` pays what turns and steps earned, and `{}` is earned by the whole episode",
+            term.name
+        );
+        let help = "use `credit = \"last-agent\"`, or attach the reward to a turn, an agent or the team";
+        self.report(Code::BadCombination, message, span.unwrap_or_else(start), help);
+    }
+
     /// Reports a rule of credit that both files state.
     fn rule_stated_twice(&mut self, rule: Spanned<TeamRule>, roster: &Roster) {
         let Some(typed) = &self.file.algorithm else { return };
@@ -107,9 +137,4 @@ impl Resolving<'_> {
             self.report(Code::BadCombination, message, place, "keep one of them");
         }
     }
-}
-
-/// Whether what an agent learns from is what that agent was paid, and nobody else.
-fn pays_each(algorithm: &Algorithm) -> bool {
-    algorithm.chain == Linkage::Agent || matches!(algorithm.estimator, Estimator::AtGrpo | Estimator::Rae)
 }

@@ -5,7 +5,8 @@ use marft_topologies::check::Code;
 use super::data::Data;
 use super::{Resolving, or};
 use crate::settings::file::typed::EvalFile;
-use crate::settings::{EvalSettings, RewardSettings};
+use crate::settings::{EvalSettings, RewardSettings, Stage, TrainSettings};
+use crate::task::Demonstrations;
 
 impl Resolving<'_> {
     /// How the run is evaluated.
@@ -41,4 +42,47 @@ impl Resolving<'_> {
             metric: eval.metric.as_ref().map(|metric| metric.value.clone()),
         }
     }
+
+    /// Warns of evaluations, and of an early stop, that would come after the last step.
+    pub(super) fn too_late(&mut self, eval: &EvalSettings, train: &TrainSettings, stages: &[Stage]) {
+        // demonstrations that cannot be read have been reported
+        let Some(ends) = ends(stages) else { return };
+        let last = ends.last().copied().unwrap_or(0).min(train.budget.steps.unwrap_or(u64::MAX));
+        if last == 0 || eval.every == 0 {
+            return;
+        }
+        if eval.every > last {
+            self.warnings.push(format!(
+                "`eval.every = {}` is more than the {last} steps of the run: no evaluation comes before a stage ends",
+                eval.every
+            ));
+        }
+        let Some(stop) = train.early_stop else { return };
+        let of_stages = ends.iter().filter(|end| **end < last && !end.is_multiple_of(eval.every)).count() as u64;
+        let before = (last - 1) / eval.every + of_stages;
+        // the first has nothing to be better than
+        if before <= u64::from(stop.patience) {
+            self.warnings.push(format!(
+                "`early_stop.patience = {}` is never reached: {before} evaluations come before the last of {last} steps, \
+                 and the first of them has nothing to improve on",
+                stop.patience
+            ));
+        }
+    }
+}
+
+/// The last step of each stage that has one, counted over all; `None` where that cannot be known.
+fn ends(stages: &[Stage]) -> Option<Vec<u64>> {
+    let mut last = 0_u64;
+    let mut ends = Vec::new();
+    for stage in stages {
+        let steps = match stage {
+            Stage::Sft(sft) => sft.steps(Demonstrations::read(&sft.demonstrations).ok()?.len()),
+            Stage::Rl(rl) => rl.steps,
+            Stage::Rft(rft) => rft.steps,
+        };
+        last = last.saturating_add(steps);
+        ends.extend((steps > 0).then_some(last));
+    }
+    Some(ends)
 }

@@ -10,7 +10,10 @@ mod data;
 mod evaluation;
 mod kl_control;
 mod model;
+mod order;
+mod overlong;
 mod reward;
+mod sampling;
 mod stages;
 mod task;
 mod team;
@@ -82,15 +85,19 @@ pub(super) fn resolve(file: &RunFile, folder: &Path, registry: &Registry) -> Res
         (Some(team), Some(roster)) => run.credit(team, roster, &mut algorithm),
         _ => BTreeMap::new(),
     };
+    run.per_step(&algorithm, &reward);
+    run.sampling_metric(&algorithm, &reward);
     let tools = run.tools(team.as_deref());
     let train = run.train(&model);
     let rollout = run.rollout(&data);
     let stages = run.stages(train.steps, &data, roster.as_ref());
     if task.as_ref().is_some_and(|task| task.environment.kind == task::ENVIRONMENT) {
         run.warm_up(&algorithm, &rollout, &stages);
+        run.interval(&algorithm, &rollout, &stages);
     }
     run.rise(train.warmup, &stages, &algorithm);
     let eval = run.eval(&data, &reward);
+    run.too_late(&eval, &train, &stages);
     let checkpoint = run.checkpoint();
     let settings = task.map(|task| RunSettings {
         name: run.name(),

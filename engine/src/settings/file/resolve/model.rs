@@ -1,7 +1,9 @@
 //! The base model, the adapters and the critic.
 
 use marft_agents::lora::{LoraConfig, Targets};
+use marft_agents::pretrained::{CATALOGUE, Entry, Location, PretrainedError, Store};
 use marft_topologies::check::Code;
+use marft_topologies::check::names::nearest;
 use marft_topologies::source::Spanned;
 
 use super::{Resolving, or};
@@ -69,19 +71,37 @@ impl Resolving<'_> {
 
     /// A model's name; a path beside the run file becomes usable from anywhere.
     fn base(&mut self, base: &Spanned<String>) -> String {
-        if base.starts_with("random:") {
-            return base.value.clone();
-        }
         let beside = self.beside(base);
-        if beside.exists() {
-            return beside.display().to_string();
+        let random = base.starts_with("random:");
+        let means = if !random && beside.exists() { beside.display().to_string() } else { base.value.clone() };
+        let is_there = |means: &str| Location::resolve(means, &Store::user()?);
+        let Err(error) = is_there(&means) else { return means };
+        match error {
+            // an alias can be fetched later, and where nothing has a cache no name can be looked up
+            PretrainedError::NotInstalled { name } if Entry::named(&name).is_some() => {}
+            PretrainedError::NoCache => {}
+            PretrainedError::Unknown { .. } if base.starts_with(['.', '/']) || base.ends_with(".gguf") => {
+                let message = format!("there is no model `{}`", beside.display());
+                let help = "paths are relative to the folder of the run file; `marft model list` shows what has a name";
+                self.report(Code::MissingFile, message, base.span, help);
+            }
+            PretrainedError::Unknown { .. } | PretrainedError::NotInstalled { .. } => {
+                let help = known_model(base).map_or_else(
+                    || "`marft model list` shows what has a name, and `marft model pull` fetches more".to_owned(),
+                    |near| format!("did you mean `{near}`?"),
+                );
+                self.report(Code::DanglingReference, error.to_string(), base.span, help);
+            }
+            PretrainedError::Model(_) => {
+                let help = "such as `random:llama`, or `random:llama,layers=4,seed=1`";
+                self.report(Code::BadValue, error.to_string(), base.span, help);
+            }
+            _ => {
+                let help = "name a folder with a `config.json`, a `.gguf` file, or a model by its name";
+                self.report(Code::MissingFile, error.to_string(), base.span, help);
+            }
         }
-        if base.starts_with(['.', '/']) || base.ends_with(".gguf") {
-            let message = format!("there is no model `{}`", beside.display());
-            let help = "paths are relative to the folder of the run file; `marft model list` shows what has a name";
-            self.report(Code::MissingFile, message, base.span, help);
-        }
-        base.value.clone()
+        means
     }
 
     fn device(&mut self, device: &Spanned<String>) -> DeviceName {
@@ -122,4 +142,12 @@ impl Resolving<'_> {
             targets,
         }
     }
+}
+
+/// The model that a mistyped name may mean: an alias, or one that is installed.
+fn known_model(name: &str) -> Option<String> {
+    let installed = Store::user().and_then(|store| store.list().map_err(|_| PretrainedError::NoCache));
+    let installed: Vec<String> = installed.into_iter().flatten().map(|model| model.name).collect();
+    let aliases = CATALOGUE.iter().map(|entry| entry.name);
+    nearest(name, aliases.chain(installed.iter().map(String::as_str))).map(str::to_owned)
 }

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use marft_algorithms::supervised::ErrorMask;
 use marft_topologies::check::Code;
 use marft_topologies::source::{Span, Spanned};
 
 use super::agents::Roster;
 use super::data::Data;
 use super::{Resolving, count, or, start};
-use crate::settings::file::typed::{OneOrMany, StageFile, StageWord};
-use crate::settings::{Rft, Rl, Sft, Stage};
+use crate::settings::file::typed::{ErrorMaskWord, OneOrMany, StageFile, StageWord};
+use crate::settings::{ErrorRule, Rft, Rl, Sft, Stage};
 use crate::task::Demonstrations;
 
 impl Resolving<'_> {
@@ -63,6 +64,8 @@ impl Resolving<'_> {
             ("limit", stage.limit.as_ref().map(|typed| typed.span), &[StageWord::Sft]),
             ("epochs", stage.epochs.as_ref().map(|typed| typed.span), &[StageWord::Sft, StageWord::Rft]),
             ("batch", stage.batch.as_ref().map(|typed| typed.span), &[StageWord::Sft]),
+            ("errors", stage.errors.as_ref().map(|typed| typed.span), &[StageWord::Sft]),
+            ("error_mask", stage.error_mask.as_ref().map(|typed| typed.span), &[StageWord::Sft]),
             ("learning_rate", stage.learning_rate.as_ref().map(|typed| typed.span), &[StageWord::Sft, StageWord::Rft]),
             ("samples", stage.samples.as_ref().map(|typed| typed.span), &[StageWord::Rft]),
             ("keep_above", stage.keep_above.as_ref().map(|typed| typed.span), &[StageWord::Rft]),
@@ -110,6 +113,7 @@ impl Resolving<'_> {
                     limit: stage.limit.as_ref().map(|limit| usize::try_from(limit.value).unwrap_or(usize::MAX)),
                     epochs: or(stage.epochs.as_ref(), 3),
                     batch: count(stage.batch.as_ref(), 16),
+                    errors: self.errors(stage),
                     learning_rate,
                 })
             }
@@ -122,6 +126,28 @@ impl Resolving<'_> {
                 learning_rate,
             }),
         })
+    }
+
+    /// Which demonstrated answers failed.
+    fn errors(&mut self, stage: &StageFile) -> Option<ErrorRule> {
+        let mask = or(stage.error_mask.as_ref(), ErrorMaskWord::Turn);
+        let Some(pattern) = &stage.errors else {
+            if let Some(mask) = &stage.error_mask {
+                let message = "`error_mask` has no effect: nothing says what an error is";
+                self.report(Code::BadCombination, message, mask.span, "give `errors`, a regular expression");
+            }
+            return None;
+        };
+        if let Err(error) = regex::Regex::new(pattern) {
+            let message = format!("`errors` is no regular expression: {error}");
+            self.report(Code::BadValue, message, pattern.span, "correct it, or leave `errors` out");
+        }
+        let mask = match mask {
+            ErrorMaskWord::Turn => ErrorMask::Turn,
+            ErrorMaskWord::Action => ErrorMask::Action,
+            ErrorMaskWord::Off => ErrorMask::Off,
+        };
+        Some(ErrorRule { pattern: pattern.value.clone(), mask })
     }
 
     /// Checks who is frozen in a stage.

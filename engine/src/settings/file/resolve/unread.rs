@@ -1,9 +1,9 @@
 //! Settings that no stage of the run reads, and those that last longer than it: a critic that warms up until the end, a
 //! learning rate that rises until then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use marft_algorithms::preset::Algorithm;
+use marft_algorithms::preset::{Algorithm, ScheduleKind};
 use marft_topologies::check::Code;
 use marft_topologies::source::{Span, Spanned};
 
@@ -13,6 +13,9 @@ use crate::settings::{RolloutSettings, Stage};
 
 /// The names of the setting that says how long a critic warms up.
 const WARM_UP: [&str; 2] = ["warm_up_steps", "warmup_steps"];
+
+/// In so many steps whoever takes turns has had one.
+const MANY_STEPS: u64 = 100_000;
 
 impl Resolving<'_> {
     /// Reports what is set for episodes where none are rolled out, and for reinforcement learning where there is none.
@@ -90,6 +93,44 @@ impl Resolving<'_> {
             let span = key.map_or_else(start, |(_, value)| value.span);
             self.report(Code::BadCombination, message, span, "shorten the warm-up, or train for longer");
             return;
+        }
+    }
+
+    /// Warns where agents that learn by turns never all get theirs, if an episode is one step of its environment.
+    pub(super) fn interval(
+        &mut self,
+        algorithms: &BTreeMap<String, Algorithm>,
+        rollout: &RolloutSettings,
+        stages: &[Stage],
+    ) {
+        let Some(algorithm) = algorithms.values().next() else { return };
+        let alike = |other: &Algorithm| {
+            (other.schedule, other.update_interval, other.update_offset)
+                == (algorithm.schedule, algorithm.update_interval, algorithm.update_offset)
+        };
+        let agents = algorithms.len();
+        if algorithm.schedule != ScheduleKind::Interval || agents < 2 || !algorithms.values().all(alike) {
+            return;
+        }
+        let steps = stages.iter().map(|stage| if let Stage::Rl(rl) = stage { rl.steps } else { 0 });
+        let steps = steps.fold(0, u64::saturating_add).min(MANY_STEPS);
+        let a_step = (rollout.tasks as u64).saturating_mul(u64::from(algorithm.group_size));
+        let schedule = algorithm.schedule(0, &[]);
+        let learners: BTreeSet<u32> = (0..steps)
+            .filter_map(|step| {
+                schedule
+                    .learners(algorithm.environment_steps(step.saturating_mul(a_step), a_step), step, agents as u32)
+                    .ok()
+            })
+            .flatten()
+            .collect();
+        if steps > 0 && learners.len() < agents {
+            self.warnings.push(format!(
+                "only {} of {agents} agents ever learn: they take turns every {} steps of the environment, a batch has {a_step}, \
+                 and there are {steps} batches; update_interval = {a_step} changes the agent with every batch",
+                learners.len(),
+                algorithm.update_interval
+            ));
         }
     }
 

@@ -19,8 +19,8 @@ pub use task::{
     ToolKeys,
 };
 pub use train::{
-    BudgetFile, CheckpointFile, DecayWord, EarlyStopFile, EvalFile, LogFile, LongContextWord, RolloutFile, StageFile,
-    StageWord, TrainFile,
+    BudgetFile, CheckpointFile, DecayWord, EarlyStopFile, ErrorMaskWord, EvalFile, LogFile, LongContextWord,
+    RolloutFile, StageFile, StageWord, TrainFile,
 };
 
 table! {

@@ -39,7 +39,7 @@ table! {
         episodes: u64;
         /// Tokens sampled in training.
         tokens: u64;
-        /// Wall-clock seconds of this process.
+        /// Wall-clock seconds, those of earlier processes of the run included.
         seconds: f64;
     }
 }
@@ -89,6 +89,11 @@ table! {
         epochs: u32;
         /// sft: demonstrations an update; 16 when absent.
         batch: u64;
+        /// sft: a regular expression; what was said before a result or an observation that it matches is an error; none when
+        /// absent.
+        errors: String;
+        /// sft: what of an error is not learnt; turn when absent.
+        error_mask: ErrorMaskWord;
         /// sft and rft: learning rate; 1e-4 when absent.
         learning_rate: f64;
         /// rft: episodes a task; 8 when absent.
@@ -149,6 +154,18 @@ keywords! {
         Rl = "rl",
         /// Supervised fine-tuning on the team's own best episodes.
         Rft = "rft",
+    }
+}
+
+keywords! {
+    /// What of an error is not learnt.
+    ErrorMaskWord {
+        /// All that was said.
+        Turn = "turn",
+        /// From the first call of a tool on; all where none is called.
+        Action = "action",
+        /// Nothing: errors are learnt.
+        Off = "off",
     }
 }
 
