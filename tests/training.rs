@@ -97,7 +97,8 @@ fn a_dry_run_says_who_is_frozen_and_what_has_no_end() {
     let home = Home::new();
     home.write("run.toml", &RUN.replace("[model.critic]\nhidden = [8]\n", ""));
     let stages = "stages=[{ kind = \"rl\", frozen = \"first\" }, { kind = \"rft\", samples = 2 }]";
-    let more = ["--dry-run", "--set", stages, "--set", "algorithm.preset=dapo", "--set", "algorithm.credit=difference"];
+    let sets = [stages, "algorithm.preset=dapo", "algorithm.credit=difference", "algorithm.chain=agent"];
+    let more: Vec<&str> = ["--dry-run"].into_iter().chain(sets.iter().flat_map(|set| ["--set", set])).collect();
     let told = train(&home, "out", &more).output().unwrap();
     let text = String::from_utf8(told.stdout).unwrap();
     for part in [

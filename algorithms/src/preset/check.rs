@@ -18,11 +18,28 @@ impl Algorithm {
     }
 
     pub(super) fn check(&self) -> Result<()> {
+        if let Some((key, value, _, reason)) = self.ranges().into_iter().find(|(_, _, fine, _)| !fine) {
+            let (key, value, reason) = (key.to_owned(), value.to_string(), reason.to_owned());
+            return Err(PresetError::Value { key, value, reason }.into());
+        }
+        if let Some([low, high]) = self.reward_clip.filter(|[low, high]| low > high) {
+            let (key, value) = ("reward_clip".to_owned(), format!("[{low}, {high}]"));
+            let reason = "give the lower bound first, then one that is not below it".to_owned();
+            return Err(PresetError::Value { key, value, reason }.into());
+        }
+        match self.contradictions().into_iter().find(|(wrong, ..)| *wrong) {
+            Some((_, what, hint)) => Err(PresetError::Combination { what, hint }.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Each setting with its value, whether that is in range, and what the range is.
+    fn ranges(&self) -> impl IntoIterator<Item = (&'static str, f64, bool, &'static str)> {
         let share = |x: f64| (0.0..=1.0).contains(&x);
         let weight = |x: f64| x >= 0.0 && x.is_finite();
         let positive = |x: f64| x > 0.0 && x.is_finite();
         let ceiling = 1.0 + self.clip_high;
-        let ranges = [
+        [
             ("credit_discount", self.credit_discount, share(self.credit_discount), "it must lie in [0, 1]"),
             ("team_weight", self.team_weight, share(self.team_weight), "it must lie in [0, 1]"),
             ("gamma_token", self.gamma_token, share(self.gamma_token), "it must lie in [0, 1]"),
@@ -110,17 +127,12 @@ impl Algorithm {
             ("group_size", f64::from(self.group_size), self.group_size > 0, "sample at least one episode per task"),
             ("epochs", f64::from(self.epochs), self.epochs > 0, "pass over a batch at least once"),
             ("mini_batches", f64::from(self.mini_batches), self.mini_batches > 0, "take at least one step per pass"),
-        ];
-        if let Some((key, value, _, reason)) = ranges.into_iter().find(|(_, _, fine, _)| !fine) {
-            let (key, value, reason) = (key.to_owned(), value.to_string(), reason.to_owned());
-            return Err(PresetError::Value { key, value, reason }.into());
-        }
-        if let Some([low, high]) = self.reward_clip.filter(|[low, high]| low > high) {
-            let (key, value) = ("reward_clip".to_owned(), format!("[{low}, {high}]"));
-            let reason = "give the lower bound first, then one that is not below it".to_owned();
-            return Err(PresetError::Value { key, value, reason }.into());
-        }
-        let contradictions = [
+        ]
+    }
+
+    /// Each pair of settings that do not go together: whether they stand here, what is wrong with it, and what helps.
+    fn contradictions(&self) -> impl IntoIterator<Item = (bool, &'static str, &'static str)> {
+        [
             (
                 self.estimator.compares() && self.group_size < 2,
                 "this estimator compares the episodes of a task, and group_size is 1",
@@ -176,10 +188,6 @@ impl Algorithm {
                 "dynamic sampling drops groups that agree, and this estimator has no groups",
                 "leave dynamic_sampling out",
             ),
-        ];
-        match contradictions.into_iter().find(|(wrong, ..)| *wrong) {
-            Some((_, what, hint)) => Err(PresetError::Combination { what, hint }.into()),
-            None => Ok(()),
-        }
+        ]
     }
 }

@@ -5,5 +5,6 @@ mod record;
 mod segment;
 
 pub use archive::{ArchiveError, read, write};
+pub(crate) use record::FORMAT;
 pub use record::{EpisodeRecord, FaultKind, FaultRecord, Fork, RecordError, RewardStreams, TermRecord, TurnRecord};
 pub use segment::{Segment, SegmentError, Span, SpanKind};

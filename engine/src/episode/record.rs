@@ -11,7 +11,7 @@ use super::{Segment, SegmentError};
 use crate::reward::Attach;
 
 /// Version of the record's form; a reader refuses what is newer.
-pub(super) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 /// One episode.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

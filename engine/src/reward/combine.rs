@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, RewardFault, RewardTerm};
+use super::{Evidence, RewardFault, RewardTerm, Spoken, TokenReward};
 
 /// Where a term's reward lands in the trajectory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -53,10 +53,14 @@ pub struct TermSpec {
 /// What one term gave.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TermScore {
-    /// The score before weight and gate.
+    /// The score before weight and gate, with what single tokens earned.
     pub raw: f64,
     /// What enters the sum: `weight × raw`, or 0 behind a closed gate.
     pub weighted: f64,
+    /// The part of `weighted` that lands where the term attaches.
+    pub whole: f64,
+    /// The rest of it, on single tokens.
+    pub tokens: Vec<TokenReward>,
     /// Where it lands.
     pub attach: Attach,
 }
@@ -132,9 +136,30 @@ impl Composite {
     /// # Errors
     /// The first fault, with no reward at all: a broken judge is not a zero.
     pub fn score<'e>(&self, evidence: impl Fn(&TermSpec) -> Evidence<'e>) -> Result<Tally, RewardFault> {
+        self.judge(|spec| (evidence(spec), None))
+    }
+
+    /// As [`score`](Self::score), with the words of the judged turn where they are known token by token.
+    ///
+    /// # Errors
+    /// As of [`score`](Self::score).
+    pub fn judge<'e>(
+        &self,
+        exhibit: impl Fn(&TermSpec) -> (Evidence<'e>, Option<Spoken<'e>>),
+    ) -> Result<Tally, RewardFault> {
         let mut tally = Tally::default();
         for (at, spec) in self.terms.iter().enumerate() {
-            let raw = spec.term.score(&evidence(spec))?;
+            let (evidence, spoken) = exhibit(spec);
+            let score = spec.term.score(&evidence)?;
+            let mut tokens = match &spoken {
+                Some(spoken) => spec.term.token_rewards(&evidence, spoken)?,
+                None => vec![],
+            };
+            let raw = tokens.iter().fold(score, |sum, own| sum + own.reward);
+            let count = spoken.map_or(0, |spoken| spoken.len());
+            if let Some(stray) = tokens.iter().find(|own| own.token >= count) {
+                return Err(RewardFault::NoSuchToken { term: spec.name.clone(), token: stray.token, tokens: count });
+            }
             if !raw.is_finite() {
                 return Err(RewardFault::NotFinite { term: spec.name.clone(), value: raw.to_string() });
             }
@@ -142,9 +167,13 @@ impl Composite {
                 let earlier = self.terms[..at].iter().position(|term| term.name == gate.term);
                 earlier.is_some_and(|earlier| tally.scores[earlier].raw > gate.above)
             });
-            let weighted = if open { spec.weight * raw } else { 0.0 };
+            let (weighted, whole) = if open { (spec.weight * raw, spec.weight * score) } else { (0.0, 0.0) };
+            tokens.retain_mut(|own| {
+                own.reward *= spec.weight;
+                open && own.reward != 0.0
+            });
             tally.total += weighted;
-            tally.scores.push(TermScore { raw, weighted, attach: spec.attach });
+            tally.scores.push(TermScore { raw, weighted, whole, tokens, attach: spec.attach });
         }
         Ok(tally)
     }
@@ -187,6 +216,45 @@ mod tests {
 
         let terms = vec![term("format", 1.0, 0.2, None), term("answer", 1.0, 0.8, Some("format"))];
         assert_eq!(Composite::new(terms).unwrap().score(nothing).unwrap().total, 1.0);
+    }
+
+    /// Pays the first token, and the token of that number.
+    #[derive(Debug)]
+    struct Pays(f64, usize);
+
+    impl RewardTerm for Pays {
+        fn score(&self, _: &Evidence<'_>) -> Result<f64, RewardFault> {
+            Ok(0.5)
+        }
+
+        fn token_rewards(&self, _: &Evidence<'_>, _: &Spoken<'_>) -> Result<Vec<TokenReward>, RewardFault> {
+            Ok([0, self.1].map(|token| TokenReward { token, reward: self.0 }).to_vec())
+        }
+    }
+
+    #[test]
+    fn rewards_of_tokens_are_weighted_gated_and_part_of_the_score() {
+        let paid = |gate: f64, pays: Pays| {
+            let gated = TermSpec { term: Box::new(pays), ..term("paid", 0.0, 2.0, Some("gate")) };
+            let composite = Composite::new(vec![term("gate", gate, 0.0, None), gated]).unwrap();
+            let spoken = Spoken { text: "abc", ends: &[1, 2, 3] };
+            composite.judge(|spec| (nothing(spec), Some(spoken)))
+        };
+        let tally = paid(1.0, Pays(0.25, 2)).unwrap();
+        let score = &tally.scores[1];
+        assert_eq!((score.raw, score.weighted, score.whole, tally.total), (1.0, 2.0, 1.0, 2.0));
+        assert_eq!(score.tokens, [0, 2].map(|token| TokenReward { token, reward: 0.5 }));
+        let closed = paid(0.0, Pays(0.25, 2)).unwrap();
+        assert_eq!((closed.total, closed.scores[1].raw, closed.scores[1].tokens.len()), (0.0, 1.0, 0));
+        let stray = RewardFault::NoSuchToken { term: "paid".to_owned(), token: 3, tokens: 3 };
+        assert_eq!(paid(1.0, Pays(0.25, 3)), Err(stray));
+        assert!(matches!(paid(1.0, Pays(f64::INFINITY, 1)), Err(RewardFault::NotFinite { .. })));
+        let unspoken = Composite::new(vec![TermSpec { term: Box::new(Pays(9.0, 9)), ..term("paid", 0.0, 1.0, None) }]);
+        assert_eq!(
+            unspoken.unwrap().score(nothing).unwrap().total,
+            0.5,
+            "nobody is asked to pay tokens that are not known"
+        );
     }
 
     #[test]

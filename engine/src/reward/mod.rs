@@ -15,6 +15,7 @@ pub mod maths;
 mod normalise;
 mod numeric;
 mod registry;
+mod spoken;
 mod token_f1;
 
 pub use code::Code;
@@ -28,6 +29,8 @@ pub use maths::MathsAnswer;
 pub use normalise::{Normaliser, normalise};
 pub use numeric::Numeric;
 pub use registry::{RegistryError, RewardRegistry};
+pub(crate) use spoken::ends;
+pub use spoken::{Spoken, TokenReward};
 pub use token_f1::{Overlap, TokenF1};
 
 /// What a reward term looks at.
@@ -68,6 +71,41 @@ pub trait RewardTerm: Send + Sync + std::fmt::Debug {
     /// [`RewardFault`] when the term cannot judge. Never use a score of 0 for that.
     fn score(&self, evidence: &Evidence<'_>) -> Result<f64, RewardFault>;
 
+    /// What single tokens of the judged turn earn beside the score, before weight and gate. They are paid at these tokens,
+    /// wherever the score attaches; in the logs the term has given the sum of all. Asked only where the words that are
+    /// judged are those of a turn that a policy sampled token by token.
+    ///
+    /// ```
+    /// use marft_engine::reward::{Evidence, RewardFault, RewardTerm, Spoken, TokenReward};
+    ///
+    /// /// Charges for every exclamation mark, where it stands.
+    /// #[derive(Debug)]
+    /// struct Calm;
+    ///
+    /// impl RewardTerm for Calm {
+    ///     fn score(&self, _: &Evidence<'_>) -> Result<f64, RewardFault> {
+    ///         Ok(0.0)
+    ///     }
+    ///
+    ///     fn token_rewards(&self, _: &Evidence<'_>, spoken: &Spoken<'_>) -> Result<Vec<TokenReward>, RewardFault> {
+    ///         let marks = spoken.text.match_indices('!').filter_map(|(byte, _)| spoken.token_at(byte));
+    ///         Ok(marks.map(|token| TokenReward { token, reward: -0.1 }).collect())
+    ///     }
+    /// }
+    ///
+    /// let evidence = Evidence { answer: Some("oh no!"), gold: &[], tokens: 2 };
+    /// let spoken = Spoken { text: "oh no!", ends: &[2, 6] };
+    /// assert_eq!(Calm.token_rewards(&evidence, &spoken)?, [TokenReward { token: 1, reward: -0.1 }]);
+    /// # Ok::<(), RewardFault>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As of [`score`](Self::score).
+    fn token_rewards(&self, evidence: &Evidence<'_>, spoken: &Spoken<'_>) -> Result<Vec<TokenReward>, RewardFault> {
+        let (_, _) = (evidence, spoken);
+        Ok(vec![])
+    }
+
     /// Whether it waits on something: a child process, a server. It then judges on another thread, and holds up no episode
     /// but its own.
     fn blocking(&self) -> bool {
@@ -89,6 +127,16 @@ pub enum RewardFault {
         gold: String,
         /// What the term needs.
         expected: &'static str,
+    },
+    /// A term paid a token that was not sampled.
+    #[error("reward term `{term}` paid token {token} of {tokens}, counted from 0")]
+    NoSuchToken {
+        /// The term's name.
+        term: String,
+        /// What it paid.
+        token: usize,
+        /// Tokens there are.
+        tokens: usize,
     },
     /// A custom term failed.
     #[error("reward term failed: {0}")]

@@ -64,11 +64,11 @@ pub use observer::{Event, Observer, Quiet, Stop};
 pub use plan::{Place, Plan};
 pub use pool::{Pool, PoolState};
 pub use replay::EpisodeId;
+pub use rollout::Sampling;
 pub use roster::{Roster, RosterPlan, Weights};
 pub use run::{End, Run};
 pub use saving::{SavedPolicy, saved_policies};
 pub use state::RunState;
-pub use rollout::Sampling;
 pub use steps::StepReport;
 
 use crate::environment::Environment;

@@ -20,8 +20,8 @@ impl Trainer {
         let start = Instant::now();
         let before = self.engine.progress().tokens;
         let samples = samples(stage, self.roster.cohorts());
-        let dynamic = self.learner.cohorts().iter().map(|cohort| &cohort.algorithm);
-        let dynamic = dynamic.filter_map(|own| Some((own.dynamic_sampling()?, own.sampling_metric.clone()))).next();
+        let mut algorithms = self.learner.cohorts().iter().map(|cohort| &cohort.algorithm);
+        let dynamic = algorithms.find_map(|own| Some((own.dynamic_sampling()?, own.sampling_metric.clone())));
         let mut pool_state = self.state.pool.clone();
         let mut tasks: Vec<Arc<Task>> = vec![];
         let rule =

@@ -246,4 +246,8 @@ impl Voice for DeviceVoice {
     fn window(&self) -> Option<usize> {
         Some(self.window)
     }
+
+    fn token_bytes(&self, id: u32) -> Option<&[u8]> {
+        Some(self.prompts.text().table().bytes(id))
+    }
 }

@@ -149,4 +149,11 @@ pub trait Voice: Send + Sync + std::fmt::Debug {
     fn window(&self) -> Option<usize> {
         None
     }
+
+    /// The bytes that a sampled token stands for in the text of an answer, none for special tokens; `None` for voices that
+    /// take words.
+    fn token_bytes(&self, id: u32) -> Option<&[u8]> {
+        let _ = id;
+        None
+    }
 }

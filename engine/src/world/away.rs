@@ -59,6 +59,11 @@ pub(super) struct Away<'w, 's> {
 }
 
 impl Away<'_, '_> {
+    /// Who answers.
+    pub(super) fn voices(&self) -> &Voices {
+        &self.voices
+    }
+
     /// Lets `work` be done where it may block; `errand` says what it is for.
     ///
     /// # Errors

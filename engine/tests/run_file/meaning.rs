@@ -106,7 +106,9 @@ fn evaluations_and_stops_that_come_too_late_are_warned_of() {
     assert_eq!(warned("12", "1", &[]), (false, true));
     assert_eq!(warned("3", "2", &[("train.budget.steps", "9")]), (false, true));
     let stages = "[{ kind = \"sft\", demonstrations = \"demonstrations.jsonl\", epochs = 2 }, { kind = \"rl\" }]";
-    assert_eq!(warned("13", "1", &[("stages", stages)]), (false, false), "after 2 and 13 of 14");
+    // so that the demonstrated task is one to train on
+    let more = [("stages", stages), ("task.split", "{ column = \"split\" }")];
+    assert_eq!(warned("13", "1", &more), (false, false), "after 2 and 13 of 14");
 }
 
 #[test]

@@ -201,7 +201,8 @@ mod tests {
     fn lengths_that_bound_nothing_are_refused() {
         let read = |length: u64| {
             let settings = serde_json::json!({ "max_length": length });
-            let kind = crate::settings::Kind { kind: "maths".to_owned(), settings: settings.as_object().unwrap().clone() };
+            let kind =
+                crate::settings::Kind { kind: "maths".to_owned(), settings: settings.as_object().unwrap().clone() };
             kind.read::<MathsAnswer>()
         };
         assert_eq!(read(100).unwrap().max_length, 100);

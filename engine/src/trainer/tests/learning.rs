@@ -195,8 +195,7 @@ fn a_critic_warms_up_alone_and_then_all_agents_learn_at_once() {
     let home = Home::new();
     // six episodes of one step each are a batch
     home.run("out", &[("algorithm.warm_up_steps", "12"), ("train.steps", "3"), ("eval.every", "0")], false);
-    let [first, second, third] =
-        ["1", "2", "3"].map(|step| contents(&home.path("out/checkpoints").join(step)));
+    let [first, second, third] = ["1", "2", "3"].map(|step| contents(&home.path("out/checkpoints").join(step)));
     let same = |one: &BTreeMap<String, Vec<u8>>, other: &BTreeMap<String, Vec<u8>>, part: &str| {
         let files: Vec<&String> = one.keys().filter(|name| name.starts_with(part)).collect();
         assert!(!files.is_empty(), "{part}: {:?}", one.keys());

@@ -5,6 +5,7 @@ mod contexts;
 mod forks;
 mod memories;
 mod order;
+mod payments;
 mod primitives;
 mod remote;
 mod tools;
@@ -107,6 +108,17 @@ fn ids_of(text: &str) -> Vec<u32> {
     text.chars().map(u32::from).collect()
 }
 
+/// What each token of the model of letters stands for.
+static ASCII: [u8; 128] = {
+    let mut letters = [0; 128];
+    let mut at = 0;
+    while at < 128 {
+        letters[at] = at as u8;
+        at += 1;
+    }
+    letters
+};
+
 /// A model whose tokens are letters: it sees and says text, and its window is as long as it is told.
 fn letters(
     window: Option<usize>,
@@ -142,6 +154,11 @@ fn letters(
 
         fn window(&self) -> Option<usize> {
             self.0
+        }
+
+        fn token_bytes(&self, id: u32) -> Option<&[u8]> {
+            let id = id as usize;
+            Some(if id == 0 { &[] } else { ASCII.get(id..=id).unwrap_or_default() })
         }
     }
     Model(window, says)
