@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Kind;
 use crate::reward::{Attach, Gate};
-use crate::task::{Curriculum, SplitRule};
+use crate::task::{Bands, Curriculum, SplitRule};
 use crate::tool::ToolLimits;
 
 /// Rows and the environment that shows them.
@@ -19,6 +19,9 @@ pub struct TaskSettings {
     pub split: Option<SplitRule>,
     /// Columns in which no text may stand on both sides of the split.
     pub audit: Vec<String>,
+    /// Shares by a numeric column, in place of shares by source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mixture: Option<Bands>,
     /// Rising difficulty.
     pub curriculum: Option<Curriculum>,
     /// What shows them.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Task;
+use super::bands::band;
 
 /// Levels by a numeric column and the rule that opens the next.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,8 +36,7 @@ pub struct CurriculumState {
 impl Curriculum {
     /// The level of a task; `None` where the column is missing or no number.
     pub fn level(&self, task: &Task) -> Option<usize> {
-        let value = task.number(&self.by)?;
-        Some(self.bounds.iter().position(|bound| value <= *bound).unwrap_or(self.bounds.len()))
+        band(&self.by, &self.bounds, task)
     }
 
     /// Whether a task may be drawn now. Easier levels stay open: what is learnt is rehearsed.

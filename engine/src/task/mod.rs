@@ -1,5 +1,6 @@
 //! Tasks: rows of a data file, split without overlap, and drawn in a seeded order, by mixture or by curriculum.
 
+mod bands;
 mod curriculum;
 mod demonstrations;
 mod mixture;
@@ -8,6 +9,7 @@ mod overlap;
 mod read;
 mod split;
 
+pub use bands::Bands;
 pub use curriculum::{Curriculum, CurriculumState};
 pub use demonstrations::{Demonstration, Demonstrations, Turns};
 pub use mixture::{Mixture, MixtureError};

@@ -7,7 +7,7 @@ use marft_topologies::source::Span;
 
 use super::{Resolving, start};
 use crate::settings::TaskSettings;
-use crate::task::{Curriculum, ReadError, Splits, Task, audit, read_rows};
+use crate::task::{ReadError, Splits, Task, audit, read_rows};
 
 /// All rows of a run.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ impl Resolving<'_> {
         let mut data = Data { splits: None, rows, columns };
         data.splits = self.sides(task, &data);
         self.audit(task, &data);
-        self.levels(task, &data);
+        self.difficulty(task, &data);
         data
     }
 
@@ -155,42 +155,6 @@ impl Resolving<'_> {
                 let help = format!("split by a column that decides `{}`, such as itself", name.value);
                 self.report(Code::BadValue, message, name.span, help);
             }
-        }
-    }
-
-    fn levels(&mut self, task: &TaskSettings, data: &Data) {
-        let typed = self.file.task.as_ref().and_then(|task| task.curriculum.as_ref());
-        if let (Some(curriculum), Some(by)) = (&task.curriculum, typed.and_then(|typed| typed.by.as_ref())) {
-            let number = |row: &Task| row.number(&curriculum.by).is_some();
-            self.full_column(data, by, by.span, "no number", number);
-            if data.rows.iter().all(number) {
-                self.levels_with_tasks(curriculum, data);
-            }
-        }
-    }
-
-    /// A level without tasks is never passed: what comes after it never opens.
-    fn levels_with_tasks(&mut self, curriculum: &Curriculum, data: &Data) {
-        let typed = self.file.task.as_ref().and_then(|task| task.curriculum.as_ref());
-        let (Some(bounds), Some(splits)) = (typed.and_then(|typed| typed.bounds.as_ref()), &data.splits) else {
-            return;
-        };
-        // bounds that do not rise have been reported
-        if !curriculum.bounds.is_sorted_by(|a, b| a < b) {
-            return;
-        }
-        let levels: BTreeSet<usize> = splits.train.iter().filter_map(|task| curriculum.level(task)).collect();
-        for level in (0..=bounds.len()).filter(|level| !levels.contains(level)) {
-            let span = bounds.get(level).or(bounds.last()).map_or(bounds.span, |bound| bound.span);
-            let name = &curriculum.by;
-            let message = match (level.checked_sub(1).map(|at| bounds[at].value), bounds.get(level)) {
-                (Some(above), Some(upto)) => {
-                    format!("no task to train on has `{name}` above {above} and up to {}", upto.value)
-                }
-                (Some(above), None) => format!("no task to train on has `{name}` above {above}"),
-                (None, _) => format!("no task to train on has `{name}` up to {}", bounds[0].value),
-            };
-            self.report(Code::BadCombination, message, span, "a level needs tasks: take the bound out, or move it");
         }
     }
 }

@@ -7,6 +7,7 @@ mod agents;
 mod algorithm;
 mod credit;
 mod data;
+mod difficulty;
 mod evaluation;
 mod kl_control;
 mod model;

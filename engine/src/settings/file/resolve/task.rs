@@ -7,9 +7,9 @@ use marft_topologies::source::{Span, Spanned};
 use super::data::Data;
 use super::{Resolving, or, start};
 use crate::environment::QuestionAnswering;
-use crate::settings::file::typed::{CurriculumFile, SplitFile, TaskFile};
+use crate::settings::file::typed::{SplitFile, TaskFile};
 use crate::settings::{EnvironmentSettings, Kind, TaskSettings, TaskSource};
-use crate::task::{Curriculum, SplitRule, Task};
+use crate::task::{SplitRule, Task};
 
 /// The kind of environment where none is named, and the column it shows then.
 pub(super) const ENVIRONMENT: &str = "question";
@@ -23,6 +23,7 @@ impl Resolving<'_> {
             sources: self.sources(task),
             split: task.split.as_ref().and_then(|split| self.split(split)),
             audit: task.audit.iter().flat_map(|names| names.0.iter()).map(|name| name.value.clone()).collect(),
+            mixture: task.mixture.as_ref().and_then(|mixture| self.mixture(mixture)),
             curriculum: task.curriculum.as_ref().and_then(|curriculum| self.curriculum(curriculum)),
             environment,
         })
@@ -93,25 +94,6 @@ impl Resolving<'_> {
                 None
             }
         }
-    }
-
-    fn curriculum(&mut self, typed: &CurriculumFile) -> Option<Curriculum> {
-        self.range("window", typed.window.as_ref(), |window| window > 0, "a mean needs an episode");
-        let bounds = typed.bounds.as_ref()?;
-        let values: Vec<f64> = bounds.iter().map(|bound| bound.value).collect();
-        if values.is_empty() {
-            let message = "a curriculum of one level has no effect";
-            self.report(Code::BadCombination, message, bounds.span, "give the upper bounds of all levels but the last");
-        }
-        if !values.is_sorted_by(|a, b| a < b) {
-            self.report(Code::BadValue, "the bounds of the levels do not rise", bounds.span, "put them in order");
-        }
-        Some(Curriculum {
-            by: typed.by.as_ref()?.value.clone(),
-            bounds: values,
-            promote_at: or(typed.promote_at.as_ref(), 0.8),
-            window: or(typed.window.as_ref(), 64) as usize,
-        })
     }
 
     fn kind_of_environment(&mut self, task: &TaskFile, team: Option<&Team>) -> EnvironmentSettings {

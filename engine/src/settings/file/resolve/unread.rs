@@ -45,7 +45,9 @@ impl Resolving<'_> {
         let budget = self.file.train.as_ref().and_then(|train| train.budget.as_ref());
         let tasks = self.file.rollout.as_ref().and_then(|rollout| rollout.tasks.as_ref());
         let curriculum = self.file.task.as_ref().and_then(|task| task.curriculum.as_ref());
+        let mixture = self.file.task.as_ref().and_then(|task| task.mixture.as_ref());
         let typed = [
+            ("task.mixture", mixture.map(|typed| typed.span)),
             ("rollout.tasks", tasks.map(|typed| typed.span)),
             ("task.curriculum", curriculum.map(|typed| typed.span)),
             ("budget.episodes", budget.and_then(|budget| budget.episodes.as_ref()).map(|typed| typed.span)),

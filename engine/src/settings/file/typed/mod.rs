@@ -15,8 +15,8 @@ pub use model::{CriticFile, DtypeWord, LoraFile, ModelFile, SharingWord};
 pub use names::OneOrMany;
 pub use rest::{Algorithms, EnvironmentFile, RewardFile, Settings, ToolFile};
 pub use task::{
-    AttachWord, CurriculumFile, EnvironmentKeys, GateFile, HashFile, RewardKeys, SourceFile, SplitFile, TaskFile,
-    ToolKeys,
+    AttachWord, CurriculumFile, EnvironmentKeys, GateFile, HashFile, MixtureFile, RewardKeys, SourceFile, SplitFile,
+    TaskFile, ToolKeys,
 };
 pub use train::{
     BudgetFile, CheckpointFile, DecayWord, EarlyStopFile, ErrorMaskWord, EvalFile, LogFile, LongContextWord,

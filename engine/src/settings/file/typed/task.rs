@@ -16,6 +16,8 @@ table! {
         split: SplitFile;
         /// Columns in which no text may stand on both sides of the split.
         audit: OneOrMany;
+        /// Shares of easy and hard tasks, in place of shares by source; all rows alike when absent.
+        mixture: MixtureFile;
         /// Rising difficulty.
         curriculum: CurriculumFile;
         /// What shows the tasks; the column `question` to every agent when absent.
@@ -50,6 +52,18 @@ table! {
         by: String, required;
         /// Share of the values that is held out; 0.2 when absent.
         held_out: f64;
+    }
+}
+
+table! {
+    /// Bands of a numeric column, each drawn as often as its weight says.
+    MixtureFile {
+        /// The numeric column.
+        by: String, required;
+        /// Upper bounds of the bands but the last, rising.
+        bounds: Vec<Spanned<f64>>, required;
+        /// How often each band is drawn, relative to the others: one more than there are bounds.
+        weights: Vec<Spanned<f64>>, required;
     }
 }
 
