@@ -2,7 +2,7 @@
 //!
 //! One failure does not hide the next: every step runs, and the last lines say which failed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -12,9 +12,10 @@ use crate::run::{cargo, doctests, has, run, unit_and_integration_tests};
 use crate::tidy;
 use crate::voice::say;
 
-/// Runs every step. `prepare` sets up what the others need; without it none can run.
-pub(crate) fn ci(root: &Path, prepare: impl FnOnce() -> Result<()>) -> Result<()> {
-    prepare()?;
+/// Runs every step. `prepare` sets up what the others need, without which none can run, and tells where Python packages for
+/// tests lie.
+pub(crate) fn ci(root: &Path, prepare: impl FnOnce() -> Result<Option<PathBuf>>) -> Result<()> {
+    let readers = prepare()?;
     let mut report = Report::default();
     report.step("fmt", || run(cargo(root, ["fmt", "--all", "--", "--check"])));
     report.step("tidy", || tidy::tidy(root));
@@ -22,7 +23,7 @@ pub(crate) fn ci(root: &Path, prepare: impl FnOnce() -> Result<()>) -> Result<()
         run(cargo(root, ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))
     });
     // These two are what `cargo xtask test` runs, the command that README gives.
-    report.step("tests", || unit_and_integration_tests(root));
+    report.step("tests", || unit_and_integration_tests(root, readers.as_deref()));
     report.step("doctests", || doctests(root));
     report.step("doc", || run(documentation(root)));
     if has(root, "deny") {

@@ -54,6 +54,7 @@ impl Task {
     fn run(self) -> Result<()> {
         let root = run::root()?;
         let prepare = |device| setup::setup(&Machine::here(&root)?, device);
+        let readers = || Ok(setup::readers(&Machine::here(&root)?));
         match self {
             Self::Setup { cuda } => prepare(if cuda { Device::Cuda } else { Device::Cpu }),
             Self::Demo => {
@@ -62,10 +63,10 @@ impl Task {
             }
             Self::Test => {
                 prepare(Device::AsBefore)?;
-                run::test(&root)
+                run::test(&root, readers()?.as_deref())
             }
             Self::Tidy => tidy::tidy(&root),
-            Self::Ci => ci::ci(&root, || prepare(Device::AsBefore)),
+            Self::Ci => ci::ci(&root, || prepare(Device::AsBefore).and_then(|()| readers())),
             Self::Audit => run::audit(&root),
             Self::Fuzz { seconds } => run::fuzz(&root, seconds),
         }

@@ -59,13 +59,21 @@ fn one_thread_each(mut command: Command) -> Command {
     command
 }
 
-/// All tests but doctests.
-pub(crate) fn unit_and_integration_tests(root: &Path) -> Result<()> {
-    if has(root, "nextest") {
-        return run(one_thread_each(cargo(root, ["nextest", "run", "--workspace", "--locked"])));
+/// All tests but doctests. `readers` are Python packages that some of them read files back with; a `PYTHONPATH` or an
+/// interpreter for tests that the user has set stands before them.
+pub(crate) fn unit_and_integration_tests(root: &Path, readers: Option<&Path>) -> Result<()> {
+    let nextest = has(root, "nextest");
+    let mut command = if nextest {
+        cargo(root, ["nextest", "run", "--workspace", "--locked"])
+    } else {
+        say("cargo-nextest is not installed: running `cargo test`, which is slower");
+        cargo(root, ["test", "--workspace", "--locked", "--lib", "--bins", "--tests"])
+    };
+    let own = ["PYTHONPATH", "MARFT_TEST_PYTHON"].iter().any(|name| std::env::var_os(name).is_some());
+    if let Some(readers) = readers.filter(|_| !own) {
+        command.env("PYTHONPATH", readers);
     }
-    say("cargo-nextest is not installed: running `cargo test`, which is slower");
-    run(one_thread_each(cargo(root, ["test", "--workspace", "--locked", "--lib", "--bins", "--tests"])))
+    run(one_thread_each(command))
 }
 
 /// The examples in the documentation.
@@ -74,8 +82,8 @@ pub(crate) fn doctests(root: &Path) -> Result<()> {
 }
 
 /// `cargo xtask test`
-pub(crate) fn test(root: &Path) -> Result<()> {
-    unit_and_integration_tests(root)?;
+pub(crate) fn test(root: &Path, readers: Option<&Path>) -> Result<()> {
+    unit_and_integration_tests(root, readers)?;
     doctests(root)
 }
 

@@ -56,8 +56,8 @@ pub(super) struct PartReport {
     pub(super) entropy_sum: f64,
     /// Tokens behind the sums.
     pub(super) tokens: usize,
-    /// Divergence from the reference, nats per element, with the elements as weight.
-    pub(super) kl_ref: f64,
+    /// Divergence from the reference, nats per element, with the elements as weight; `None` where the loss does not ask.
+    pub(super) kl_ref: Option<f64>,
     /// Sum and greatest of the differences between sampler and trainer, nats.
     pub(super) gap_sum: f64,
     pub(super) gap_max: f64,
@@ -191,7 +191,7 @@ fn judge(part: &Part, judgement: &Judgement, outputs: &TrainOutputs) -> Judged {
         total += policy.loss * part.share;
         if let (Some(kl), Some(reference)) = (algorithm.kl_in_loss(), &part.logp_ref) {
             let term = kl_in_loss(&logp, reference, &part.in_loss, &part.lengths, Some(part.totals), &kl)?;
-            (report.kl_ref, report.loss) = (term.mean, report.loss + term.value * part.share);
+            (report.kl_ref, report.loss) = (Some(term.mean), report.loss + term.value * part.share);
             total += term.loss * part.share;
         }
         if let Some(bonus) = algorithm.entropy_bonus() {

@@ -53,8 +53,8 @@ pub struct PolicyReport {
     pub ratio: f64,
     /// Mean entropy of its tokens, nats.
     pub entropy: f64,
-    /// Divergence from the reference, nats per element.
-    pub kl_reference: f64,
+    /// Divergence from the reference, nats per element; `None` where the loss does not ask for it.
+    pub kl_reference: Option<f64>,
     /// Mean norm of the gradient before clipping.
     pub grad_norm: f64,
     /// Learning rate of the last update.
@@ -87,11 +87,13 @@ pub struct CriticReport {
 }
 
 impl LearnReport {
-    /// Mean divergence of policies from their references, nats per element; `None` where nothing was learnt.
+    /// Mean divergence of policies from their references, nats per element; `None` where it was not measured.
     pub(super) fn kl_reference(&self, policies: &[PolicyId]) -> Option<f64> {
-        let own: Vec<&PolicyReport> = policies.iter().filter_map(|policy| self.policies.get(policy)).collect();
-        let tokens: usize = own.iter().map(|policy| policy.tokens).sum();
-        let sum: f64 = own.iter().map(|policy| policy.kl_reference * policy.tokens as f64).sum();
+        let own = policies.iter().filter_map(|policy| self.policies.get(policy));
+        let (mut sum, mut tokens) = (0.0, 0);
+        for (kl, weight) in own.filter_map(|policy| Some((policy.kl_reference?, policy.tokens))) {
+            (sum, tokens) = (sum + kl * weight as f64, tokens + weight);
+        }
         (tokens > 0).then(|| sum / tokens as f64)
     }
 
@@ -155,6 +157,7 @@ pub(super) struct Account {
     loss: f64,
     entropy: f64,
     kl_ref: f64,
+    kl_elements: usize,
     tokens: usize,
     grad_norm: f64,
     learning_rate: f64,
@@ -168,7 +171,10 @@ impl Account {
         self.diagnostics = self.diagnostics.merge(part.diagnostics);
         self.loss += part.loss;
         self.entropy += part.entropy_sum;
-        self.kl_ref += part.kl_ref * part.diagnostics.tokens as f64;
+        if let Some(kl) = part.kl_ref {
+            self.kl_ref += kl * part.diagnostics.tokens as f64;
+            self.kl_elements += part.diagnostics.tokens;
+        }
         self.tokens += part.tokens;
     }
 
@@ -181,14 +187,13 @@ impl Account {
     /// The report over `batches` mini-batches.
     pub(super) fn report(&self, batches: u32) -> PolicyReport {
         let over = |sum: f64, count: usize| sum / count.max(1) as f64;
-        let elements = self.diagnostics.tokens;
         PolicyReport {
             loss: self.loss / f64::from(batches.max(1)),
             approx_kl: self.diagnostics.approx_kl,
             clip_fraction: self.diagnostics.clip_low + self.diagnostics.clip_high + self.diagnostics.dual_clip,
             ratio: self.diagnostics.ratio_mean,
             entropy: over(self.entropy, self.tokens),
-            kl_reference: over(self.kl_ref, elements),
+            kl_reference: (self.kl_elements > 0).then(|| self.kl_ref / self.kl_elements as f64),
             grad_norm: over(self.grad_norm, self.updates as usize),
             learning_rate: self.learning_rate,
             updates: self.updates,

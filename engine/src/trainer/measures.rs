@@ -147,7 +147,9 @@ impl Measures {
             self.set(format!("clip/{name}"), own.clip_fraction);
             self.set(format!("ratio/{name}"), own.ratio);
             self.set(format!("entropy/{name}"), own.entropy);
-            self.set(format!("kl_reference/{name}"), own.kl_reference);
+            if let Some(kl) = own.kl_reference {
+                self.set(format!("kl_reference/{name}"), kl);
+            }
             self.set(format!("grad_norm/{name}"), own.grad_norm);
             self.set(format!("learning_rate/{name}"), own.learning_rate);
             self.set(format!("gated/{name}"), f64::from(own.gated));

@@ -132,6 +132,8 @@ fn every_number_that_is_logged_is_documented() {
         }
     }
     logged.remove("step");
+    let rows = std::fs::read_to_string(home.path("groups/metrics.jsonl")).unwrap();
+    assert!(!rows.contains("kl_reference/"), "what the loss does not ask for is not measured, and not 0");
     let unknown: Vec<&String> = logged.iter().filter(|key| !names.iter().any(|name| fits(name, key))).collect();
     assert!(unknown.is_empty(), "not in docs/run-file.md: {unknown:?}");
     // what these runs have no occasion for

@@ -17,9 +17,12 @@ mod libtorch;
 mod model;
 mod pip;
 mod progress;
+mod readers;
 #[cfg(test)]
 mod tests;
 mod wheel;
+
+pub(crate) use readers::readers;
 
 /// Which libtorch to set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
