@@ -28,6 +28,12 @@ fn a_killed_run_goes_on_bit_for_bit() {
     killed.wait().unwrap();
     let resumed = train(&home, "killed", &["--resume"]).output().unwrap();
     assert!(resumed.status.success(), "{}", String::from_utf8_lossy(&resumed.stderr));
+    let held_out = |told: &[u8]| {
+        let told = String::from_utf8_lossy(told).into_owned();
+        told.lines().find(|line| line.starts_with("held out:")).map(str::to_owned)
+    };
+    assert_eq!(held_out(&resumed.stdout), held_out(&whole.stdout), "of the whole run, not of what was left of it");
+    assert!(held_out(&whole.stdout).is_some());
 
     let (whole, killed) = (contents(&home.path("whole/checkpoints/6")), contents(&home.path("killed/checkpoints/6")));
     assert!(whole.len() >= 6, "{:?}", whole.keys());

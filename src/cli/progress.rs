@@ -14,8 +14,6 @@ pub(super) struct Progress {
     started: Instant,
     /// Steps that were done before this process.
     before: u64,
-    /// Scores of the evaluations so far, for the curve at the end.
-    pub(super) scores: Vec<(u64, f64)>,
 }
 
 impl Progress {
@@ -28,7 +26,7 @@ impl Progress {
             }
             bar
         });
-        Self { bar, stage: "", started: Instant::now(), before: 0, scores: vec![] }
+        Self { bar, stage: "", started: Instant::now(), before: 0 }
     }
 
     /// Says a line without tearing the bar.
@@ -82,7 +80,6 @@ impl Observer for Progress {
             }
             Event::Step { step, of, report, measures } => self.step(*step, *of, report, measures),
             Event::Evaluated(found) => {
-                self.scores.push((found.step, found.score.mean));
                 self.line(&evaluation(found));
             }
             Event::Unscored { step, fault } => {

@@ -32,7 +32,7 @@ impl Args {
         let (loaded, folder) = open(&run)?;
         let records = episode::read(&folder.episodes(id.step))
             .into_diagnostic()
-            .wrap_err_with(|| format!("step {} of the run has no episodes", id.step))?;
+            .wrap_err_with(|| format!("the episodes of step {} cannot be read", id.step))?;
         let recorded = records.into_iter().find(|record| record.task == id.task && record.sample == id.sample);
         let Some(recorded) = recorded else {
             miette::bail!("step {} has no episode of task `{}` with sample {}", id.step, id.task, id.sample);

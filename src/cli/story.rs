@@ -1,6 +1,6 @@
 //! `marft report`: what became of a run, told from its folder alone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use marft::engine::episode::{self, EpisodeRecord};
 use marft::engine::metrics::{Curve, sparkline, svg};
@@ -27,18 +27,19 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(self, output: &mut Output) -> miette::Result<Exit> {
         let (loaded, folder) = open(&self.run)?;
-        let rows = rows(&folder)?;
+        let rows = rows(folder.path())?;
         let score = points(&rows, "eval/score");
         let reward = points(&rows, "reward/total");
         output.text(&format!("{}\n", loaded.settings.name))?;
         if let (Some(first), Some(last)) = (score.first(), score.last()) {
+            let bound = |key: &str| points(&rows, key).last().map_or(last.1, |point| point.1);
             output.text(&format!(
                 "held out   {:.3} after step {}, {:.3} [{:.3}, {:.3}] after step {}\n",
                 first.1,
                 first.0,
                 last.1,
-                number(rows.last(), "eval/low").unwrap_or(last.1),
-                number(rows.last(), "eval/high").unwrap_or(last.1),
+                bound("eval/low"),
+                bound("eval/high"),
                 last.0
             ))?;
             output.text(&format!("           {}\n", line(&score)))?;
@@ -68,8 +69,13 @@ impl Args {
     }
 }
 
-fn rows(folder: &Folder) -> miette::Result<Vec<Value>> {
-    let path = folder.path().join("metrics.jsonl");
+/// The scores of all evaluations of the run in a folder; none where its metrics cannot be read.
+pub(super) fn scores(folder: &Path) -> Vec<f64> {
+    rows(folder).map_or_else(|_| vec![], |rows| points(&rows, "eval/score").into_iter().map(|point| point.1).collect())
+}
+
+fn rows(folder: &Path) -> miette::Result<Vec<Value>> {
+    let path = folder.join("metrics.jsonl");
     let text = std::fs::read_to_string(&path)
         .into_diagnostic()
         .wrap_err_with(|| format!("could not read {}", path.display()))?;

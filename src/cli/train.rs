@@ -13,6 +13,7 @@ use miette::{IntoDiagnostic as _, WrapErr as _};
 
 use super::progress::Progress;
 use super::signals::{INTERRUPT, that_end, watch};
+use super::story::scores;
 use super::{Exit, Output};
 
 /// Train a team as a run file says
@@ -96,7 +97,7 @@ impl Args {
         let end = run.drive(&mut progress, &stop);
         progress.finish();
         let end = end.map_err(tell)?;
-        output.text(&summary(end, &folder, run.trainer(), &progress.scores))?;
+        output.text(&summary(end, &folder, run.trainer()))?;
         Ok(if end == End::Interrupted { Exit::Interrupted(asked.load(Ordering::Acquire)) } else { Exit::Success })
     }
 }
@@ -141,7 +142,7 @@ pub(super) fn tell(error: TrainerError) -> miette::Report {
     }
 }
 
-fn summary(end: End, folder: &Path, trainer: &Trainer, scores: &[(u64, f64)]) -> String {
+fn summary(end: End, folder: &Path, trainer: &Trainer) -> String {
     let state = trainer.state();
     let how = match end {
         End::Complete => "complete".to_owned(),
@@ -150,9 +151,10 @@ fn summary(end: End, folder: &Path, trainer: &Trainer, scores: &[(u64, f64)]) ->
         End::Interrupted => "interrupted".to_owned(),
     };
     let mut text = format!("{how} after step {} of {}\n", state.step, trainer.plan().steps());
+    // of the whole run, also of what earlier processes did of it
+    let scores = scores(folder);
     if let (Some(first), Some(last)) = (scores.first(), scores.last()) {
-        let values: Vec<f64> = scores.iter().map(|(_, score)| *score).collect();
-        text += &format!("held out: {:.3} → {:.3}  {}\n", first.1, last.1, sparkline(&values, 40));
+        text += &format!("held out: {first:.3} → {last:.3}  {}\n", sparkline(&scores, 40));
     }
     if state.step > 0 {
         let saved = folder.join("checkpoints").join(state.step.to_string());
