@@ -157,7 +157,7 @@ impl Args {
             checkpointing: false,
         });
         let available = available_memory(Placement::FAST.device);
-        tracing::debug!("memory: the model {}", plan.summary(available));
+        tracing::info!("memory: the model {}", plan.summary(available));
         available.map_or(Ok(()), |bytes| plan.fit(bytes)).map_err(|error: MemoryError| {
             let text = error.to_string();
             let what = text.split_once("; hint: ").map_or(text.as_str(), |(what, _)| what);

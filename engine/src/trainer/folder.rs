@@ -54,7 +54,11 @@ impl Bundle {
         let team = PathBuf::from(&settings.team);
         paths.extend(team.is_file().then_some(team));
         let base = PathBuf::from(&settings.model.base);
-        paths.extend(base.is_file().then_some(base));
+        paths.extend(if base.is_dir() {
+            files_of_model(&base)?
+        } else {
+            Vec::from_iter(base.is_file().then_some(base))
+        });
         let named = settings.tools.iter().filter_map(|tool| tool.tool.settings.get(FILE)?.as_str());
         paths.extend(named.map(PathBuf::from).filter(|path| path.is_file()));
         for folder in adapters {
@@ -135,6 +139,19 @@ fn compare(path: &str, before: &Value, now: &Value, differences: &mut Vec<String
         }
         _ => differences.push(format!("{path} was {before} and is {now}")),
     }
+}
+
+/// The files of a model's folder that say what the model is: weights, configuration, tokenizer, chat template.
+fn files_of_model(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut files = vec![];
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let of_model = ["json", "safetensors", "model", "jinja"];
+        if path.is_file() && path.extension().is_some_and(|end| of_model.iter().any(|own| end == *own)) {
+            files.push(path);
+        }
+    }
+    Ok(files)
 }
 
 fn sha256(path: &Path) -> std::io::Result<String> {

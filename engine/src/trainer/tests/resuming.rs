@@ -235,3 +235,21 @@ fn a_run_whose_files_have_changed_is_not_the_same_run() {
     std::fs::write(&weights, other).unwrap();
     assert!(refusal().contains("adapter_model.safetensors has changed"), "{}", refusal());
 }
+
+#[test]
+fn a_base_in_a_folder_is_known_by_all_that_it_is() {
+    let home = Home::new();
+    let mut settings = home.trainer(&[]).settings().clone();
+    std::fs::create_dir(home.path("model")).unwrap();
+    for name in ["model/model.safetensors", "model/config.json", "model/README.md"] {
+        home.write(name, name);
+    }
+    settings.model.base = home.path("model").display().to_string();
+    let bundle = Bundle::of(&settings, []).unwrap();
+    home.write("model/README.md", "another");
+    assert_eq!(bundle.changed(), [""; 0]);
+    home.write("model/model.safetensors", "another");
+    assert_eq!(bundle.changed().len(), 1);
+    let differences = Bundle::of(&settings, []).unwrap().differences(&bundle);
+    assert!(differences.len() == 1 && differences[0].ends_with("model.safetensors has changed"), "{differences:?}");
+}
