@@ -58,7 +58,7 @@ fn failed(error: ConstraintError) -> GenerateError {
 #[cfg(not(feature = "constrained"))]
 impl Guide {
     pub(crate) fn start(_form: &Form, _tokens: &dyn TokenBytes, _suppressed: &[u32]) -> Result<Self, GenerateError> {
-        let reason = "this build lacks the feature `constrained`".to_owned();
+        let reason = crate::parse::UNCONSTRAINED.to_owned();
         Err(GenerateError::Constraint { reason })
     }
 

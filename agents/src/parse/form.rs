@@ -1,5 +1,6 @@
 //! The form that an answer must have: plain data, whether or not this build can hold an answer to it.
 
+use marft_topologies::team::Constraint;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -13,9 +14,50 @@ pub enum Form {
     Regex(String),
 }
 
+impl From<&Constraint> for Form {
+    fn from(constraint: &Constraint) -> Self {
+        match constraint {
+            Constraint::JsonSchema(schema) => Self::JsonSchema((**schema).clone()),
+            Constraint::Regex(regex) => Self::Regex(regex.clone()),
+        }
+    }
+}
+
+impl Form {
+    /// Finds out whether answers of a model on a device can be held to this form, by a vocabulary of single bytes: every other
+    /// one spells the same texts.
+    ///
+    /// # Errors
+    /// It cannot be followed, in words; or this build lacks the feature `constrained`.
+    #[cfg(feature = "constrained")]
+    pub fn check(&self) -> Result<(), String> {
+        let text = crate::text::Text::bytes().map_err(|error| error.to_string())?;
+        let constraints = text.constraints().map_err(|error| error.to_string())?;
+        constraints.start(self).map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Finds out whether answers of a model on a device can be held to this form.
+    ///
+    /// # Errors
+    /// This build lacks the feature `constrained`.
+    #[cfg(not(feature = "constrained"))]
+    pub fn check(&self) -> Result<(), String> {
+        Err(super::UNCONSTRAINED.to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "constrained")]
+    #[test]
+    fn a_form_that_cannot_be_followed_says_why() {
+        assert_eq!(Form::Regex("(yes|no)".to_owned()).check(), Ok(()));
+        assert_eq!(Form::JsonSchema(serde_json::json!({"type": "object"})).check(), Ok(()));
+        let ahead = Form::Regex("(?=a)a".to_owned()).check().unwrap_err();
+        assert!(ahead.contains("cannot be held to this form"), "{ahead}");
+    }
 
     #[test]
     fn forms_are_plain_data() {

@@ -16,6 +16,10 @@ mod tags;
 mod token_map;
 mod tool_call;
 
+/// Why a build that cannot hold answers to a form does not.
+#[cfg(not(feature = "constrained"))]
+pub(crate) const UNCONSTRAINED: &str = "this build lacks the feature `constrained`";
+
 #[cfg(feature = "constrained")]
 pub use constrained::{Constraint, ConstraintError, Constraints, TokenSet};
 pub use field::{Field, FieldError};

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 
 use crate::seed::Seed;
@@ -133,9 +133,25 @@ impl Tools {
         self.registered.contains_key(name)
     }
 
-    /// Schemas of the tools with these names that have one.
+    /// Schemas of the tools with these names that have one, under these names.
     pub(crate) fn schemas(&self, names: &[String]) -> Vec<Value> {
-        names.iter().filter_map(|name| self.registered.get(name)?.tool.schema()).collect()
+        names.iter().filter_map(|name| self.schema(name)).collect()
+    }
+
+    /// The tools with these names as the chat protocol declares them; one without a schema takes any arguments.
+    pub(crate) fn declared(&self, names: &[String]) -> Vec<Value> {
+        let any = |name: &String| json!({ "name": name, "parameters": { "type": "object" } });
+        let schema = |name: &String| self.schema(name).unwrap_or_else(|| any(name));
+        names.iter().map(|name| json!({ "type": "function", "function": schema(name) })).collect()
+    }
+
+    fn schema(&self, name: &str) -> Option<Value> {
+        let mut schema = self.registered.get(name)?.tool.schema()?;
+        // a kind does not know what a run calls it
+        if let Some(fields) = schema.as_object_mut() {
+            fields.insert("name".to_owned(), Value::from(name));
+        }
+        Some(schema)
     }
 }
 

@@ -334,7 +334,7 @@ impl Roster {
             match &policy.kind {
                 PolicyKind::Local { .. } => Ok(Arc::clone(&local) as Arc<dyn Voice>),
                 PolicyKind::Scripted { replies } => Ok(Arc::new(fixed(replies.clone()))),
-                PolicyKind::Remote { model, url, key_env } => {
+                PolicyKind::Remote { model, url, key_env, logprobs, stream, native_tools: _ } => {
                     let beside = match &mut self.io {
                         Some(io) => io.handle()?,
                         None => self.io.insert(Io::start()?).handle()?,
@@ -345,7 +345,9 @@ impl Roster {
                         TrainerError::Setting(format!("policy `{}`: {error}", policy.name))
                     };
                     let client = Client::new(config).map_err(|error| refuse(&error))?;
-                    Ok(Arc::new(Remote::new(client, beside)))
+                    let mut voice = Remote::new(client, beside);
+                    voice = if *logprobs { voice.with_logprobs() } else { voice };
+                    Ok(Arc::new(if *stream { voice.streaming() } else { voice }))
                 }
                 PolicyKind::Human => {
                     // one for all policies: two readers of one terminal would take lines from each other

@@ -14,6 +14,7 @@ use marft_agents::device::DeviceHandle;
 use marft_agents::generate::{
     GenerateError, GenerateEvent, GenerateRequest, GenerateResponse, PolicyId, RequestId, Sampling,
 };
+use marft_agents::parse::Form;
 use marft_agents::text::Text;
 use marft_agents::train::PolicyTable;
 use marft_topologies::team;
@@ -35,6 +36,8 @@ struct Asked {
     request: RequestId,
     ticket: Ticket,
     answers: Sender<Answer>,
+    /// Whether the answer was held to a form.
+    held: bool,
 }
 
 /// Turns the replies of one device into answers. Dropping it ends its thread once nothing is under way.
@@ -75,7 +78,7 @@ impl Drop for Forwarder {
 struct Desk {
     text: Arc<Text>,
     /// Questions without a reply.
-    open: HashMap<RequestId, (Ticket, Sender<Answer>)>,
+    open: HashMap<RequestId, Asked>,
     /// Replies that came before their question was told of.
     early: HashMap<RequestId, Result<GenerateResponse, GenerateError>>,
     /// Answers on their way out.
@@ -107,24 +110,24 @@ fn forward(asked: &Receiver<Asked>, replies: &Receiver<(RequestId, GenerateEvent
 impl Desk {
     fn register(&mut self, asked: Asked) {
         match self.early.remove(&asked.request) {
-            Some(outcome) => self.answer(asked.ticket, asked.answers, outcome),
-            None => drop(self.open.insert(asked.request, (asked.ticket, asked.answers))),
+            Some(outcome) => self.answer(asked, outcome),
+            None => drop(self.open.insert(asked.request, asked)),
         }
     }
 
     fn reply(&mut self, request: RequestId, outcome: Result<GenerateResponse, GenerateError>) {
         match self.open.remove(&request) {
-            Some((ticket, answers)) => self.answer(ticket, answers, outcome),
+            Some(asked) => self.answer(asked, outcome),
             None => drop(self.early.insert(request, outcome)),
         }
     }
 
-    fn answer(&mut self, ticket: Ticket, answers: Sender<Answer>, outcome: Result<GenerateResponse, GenerateError>) {
-        let outcome = outcome.map(|response| self.words(response)).map_err(|error| fault(&error));
-        self.ready.push_back((answers, Answer { ticket, outcome }));
+    fn answer(&mut self, asked: Asked, outcome: Result<GenerateResponse, GenerateError>) {
+        let outcome = outcome.map(|response| self.words(response, asked.held)).map_err(|error| fault(&error));
+        self.ready.push_back((asked.answers, Answer { ticket: asked.ticket, outcome }));
     }
 
-    fn words(&self, response: GenerateResponse) -> Words {
+    fn words(&self, response: GenerateResponse, held: bool) -> Words {
         Words {
             text: self.text.decode(&response.ids),
             entropy: response.entropies.iter().map(|entropy| f64::from(*entropy)).sum(),
@@ -132,7 +135,8 @@ impl Desk {
             version: response.policy_version,
             cached: response.cached_prompt_tokens,
             ids: response.ids,
-            logprobs: response.logprobs,
+            // the trainer knows no forms: what it compares with has to be the policy's own
+            logprobs: if held { response.logprobs_t1 } else { response.logprobs },
             usage: None,
         }
     }
@@ -189,7 +193,7 @@ impl DeviceVoice {
         Self { handle, forwarder, prompts: Prompts::new(text), policies, window, patience }
     }
 
-    fn sampling(&self, asked: &team::Sampling) -> Sampling {
+    fn sampling(&self, asked: &team::Sampling, form: Option<&Form>) -> Sampling {
         let mut stop_ids = self.prompts.text().specials().end_ids.clone();
         stop_ids.extend(&asked.stop_ids);
         Sampling {
@@ -200,6 +204,7 @@ impl DeviceVoice {
             stop: asked.stop.clone(),
             stop_ids,
             max_tokens: asked.max_tokens as usize,
+            constraint: form.cloned(),
             ..Sampling::default()
         }
     }
@@ -219,14 +224,15 @@ impl Voice for DeviceVoice {
         let request = GenerateRequest {
             policy,
             prompt,
-            sampling: self.sampling(&question.sampling),
+            sampling: self.sampling(&question.sampling, question.form.as_deref()),
             seed: question.seed.request(),
             deadline: self.patience.map(|patience| Instant::now() + patience),
             stream: false,
         };
         match self.handle.submit(request, &self.forwarder.replies) {
             Ok(under_way) => {
-                let asked = Asked { request: under_way.id, ticket, answers: answers.clone() };
+                let held = question.form.is_some();
+                let asked = Asked { request: under_way.id, ticket, answers: answers.clone(), held };
                 // the forwarder lives as long as this voice
                 drop(self.forwarder.asked.send(asked));
                 Taken::Later(Box::new(move || under_way.cancel()))

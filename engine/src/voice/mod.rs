@@ -4,6 +4,7 @@ mod demonstrator;
 mod device;
 mod exchanges;
 mod human;
+mod messages;
 mod prompts;
 mod remote;
 mod scripted;
@@ -12,7 +13,9 @@ use std::sync::Arc;
 
 use crossbeam::channel::Sender;
 use marft_agents::generate::FinishReason;
+use marft_agents::parse::Form;
 use marft_topologies::team::Sampling;
+use serde_json::Value;
 
 pub use demonstrator::{Demonstrator, Sayings};
 pub use device::{DeviceVoice, Forwarder};
@@ -40,6 +43,10 @@ pub struct Question {
     pub prompt: Prompt,
     /// How it samples.
     pub sampling: Sampling,
+    /// The form that the answer is held to, where it is sampled.
+    pub form: Option<Arc<Form>>,
+    /// Tools to declare to its server, as the chat protocol does; none where its role describes them.
+    pub tools: Arc<[Value]>,
     /// Where its random numbers come from.
     pub seed: Seed,
     /// The training step of the episode.
@@ -85,7 +92,8 @@ pub struct Words {
     pub text: String,
     /// Sampled ids, verbatim; empty for voices without tokens.
     pub ids: Vec<u32>,
-    /// Log-probability of each id under the distribution it was drawn from.
+    /// Log-probability of each id under the distribution it was drawn from; of an answer that was held to a form, under the
+    /// policy's own at temperature 1, as if nothing had held it.
     pub logprobs: Vec<f32>,
     /// Sum of the entropies, in nats, of the distributions the ids were drawn from, at temperature 1.
     pub entropy: f64,

@@ -12,6 +12,7 @@ use marft_agents::policy::remote::{Client, RemoteAnswer, RemoteRequest};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
+use super::messages::messages;
 use super::{Answer, Line, Prompt, Question, Taken, Voice, VoiceFault, Words};
 
 /// Speaks through a server.
@@ -20,12 +21,13 @@ pub struct Remote {
     client: Arc<Client>,
     beside: Handle,
     logprobs: bool,
+    stream: bool,
 }
 
 impl Remote {
     /// A voice that asks `client` on the threads of `beside`.
     pub fn new(client: Client, beside: Handle) -> Self {
-        Self { client: Arc::new(client), beside, logprobs: false }
+        Self { client: Arc::new(client), beside, logprobs: false, stream: false }
     }
 
     /// Asks for the log-prob of every token too; an answer without them is then a fault.
@@ -34,13 +36,18 @@ impl Remote {
         Self { logprobs: true, ..self }
     }
 
+    /// Reads answers as streams: nothing on the way cuts a long one off for being silent.
+    #[must_use]
+    pub fn streaming(self) -> Self {
+        Self { stream: true, ..self }
+    }
+
     fn request(&self, question: Question) -> Result<RemoteRequest, VoiceFault> {
         let Prompt::Words(lines) = question.prompt else {
             let message = "a server reads messages, not the tokens of another tokenizer".to_owned();
             return Err(VoiceFault { message, transient: false });
         };
-        let messages: Vec<Value> =
-            lines.iter().map(|line| json!({ "role": line.role, "content": line.text })).collect();
+        let messages = messages(&lines, &question.tools);
         let asked = question.sampling;
         let sampling = Sampling {
             temperature: asked.temperature as f32,
@@ -50,11 +57,13 @@ impl Remote {
             stop: asked.stop,
             stop_ids: asked.stop_ids,
             max_tokens: asked.max_tokens as usize,
+            constraint: question.form.as_deref().cloned(),
             ..Sampling::default()
         };
         // servers want a seed that a signed number holds
         let seed = Some(question.seed.draw(0) >> 1);
-        Ok(RemoteRequest { seed, logprobs: self.logprobs, ..RemoteRequest::chat(messages, sampling) })
+        let tools = question.tools.to_vec();
+        Ok(RemoteRequest { seed, tools, logprobs: self.logprobs, ..RemoteRequest::chat(messages, sampling) })
     }
 }
 
@@ -65,9 +74,11 @@ impl Voice for Remote {
             Ok(request) => request,
             Err(fault) => return Taken::Now(Answer { ticket, outcome: Err(fault) }),
         };
-        let (client, answers) = (Arc::clone(&self.client), answers.clone());
+        let (client, answers, stream) = (Arc::clone(&self.client), answers.clone(), self.stream);
         let task = self.beside.spawn(async move {
-            let asked = std::panic::AssertUnwindSafe(client.ask(&request)).catch_unwind().await;
+            let asking =
+                async { if stream { client.ask_streaming(&request).await } else { client.ask(&request).await } };
+            let asked = std::panic::AssertUnwindSafe(asking).catch_unwind().await;
             let outcome = match asked {
                 Ok(Ok(answer)) => Ok(words(answer)),
                 // the client has tried again already, as often as it is told to

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bevy_ecs::prelude::*;
+use marft_agents::parse::Form;
 use marft_topologies::Team;
 use marft_topologies::spec;
+use marft_topologies::team::PolicyKind;
 use serde_json::Value;
 
 use super::components::{Edge, HeardBy, HeardFrom, Node, Policy, Uses};
@@ -31,8 +33,12 @@ pub(super) struct NodeRule {
     pub(super) trainable: bool,
     /// Whether a later turn may go on from what it was shown and said.
     pub(super) keeps: bool,
-    /// What it is told of the tools it may call; empty where it has none.
+    /// What it is told of the tools it may call; empty where it has none, or its server is told.
     pub(super) tools: String,
+    /// What its server is told of them.
+    pub(super) declared: Arc<[Value]>,
+    /// The form that its answers are held to.
+    pub(super) form: Option<Arc<Form>>,
 }
 
 /// Spawns a team.
@@ -72,6 +78,8 @@ fn rules(team: &Team, tools: &Tools) -> Vec<NodeRule> {
             let next = labels.len();
             let agent = node.agent();
             let calls = agent.filter(|agent| agent.max_tool_calls > 0 && !agent.tools.is_empty());
+            let native = agent.is_some_and(|agent| declares(&team.policy(agent.policy).kind));
+            let (told, declaring) = if native { (None, calls) } else { (calls, None) };
             NodeRule {
                 label: node.label.as_str().into(),
                 label_id: *labels.entry(&node.label).or_insert(next),
@@ -81,10 +89,17 @@ fn rules(team: &Team, tools: &Tools) -> Vec<NodeRule> {
                     || agent.is_some_and(|agent| {
                         agent.context == spec::Context::Grow || agent.output.on_parse_error.retries > 0
                     }),
-                tools: calls.map(|agent| introduce(&agent.tools, &tools.schemas(&agent.tools))).unwrap_or_default(),
+                tools: told.map(|agent| introduce(&agent.tools, &tools.schemas(&agent.tools))).unwrap_or_default(),
+                declared: declaring.map(|agent| tools.declared(&agent.tools)).unwrap_or_default().into(),
+                form: agent.and_then(|agent| agent.constraint.as_deref()).map(|held| Arc::new(Form::from(held))),
             }
         })
         .collect()
+}
+
+/// Whether tools are declared to the server behind a policy.
+fn declares(kind: &PolicyKind) -> bool {
+    matches!(kind, PolicyKind::Remote { native_tools, .. } if native_tools.value)
 }
 
 /// What an agent is told of its tools, in the form that models trained on Hermes-style calls know.

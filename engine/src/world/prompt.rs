@@ -49,11 +49,15 @@ pub(super) fn question<'a>(
         (_, before) => make(play, turn, asker, before, rule.keeps, &rule.tools)?,
     };
     turn.asked = true;
+    // a summary is for the agent itself, which reads it as text
+    let form = if matches!(turn.next, Next::Summary { .. }) { None } else { rule.form.clone() };
     let question = Question {
         ticket,
         agent: Arc::clone(&rule.label),
         prompt,
         sampling,
+        form,
+        tools: Arc::clone(&rule.declared),
         seed: act::seed(play.seed, turn),
         step: play.step,
         task: Arc::clone(&play.task),

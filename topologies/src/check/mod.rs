@@ -10,6 +10,7 @@ mod ends;
 mod excerpt;
 mod expressions;
 pub mod names;
+mod policies;
 mod ports;
 mod problem;
 mod reach;
@@ -129,6 +130,7 @@ fn inspect(team: &mut Team) -> Vec<Problem> {
     variables::check(team, &mut problems);
     visible::check(team, &mut problems);
     training::check(team, &mut problems);
+    policies::check(team, &mut problems);
     window::check(team, &mut problems);
     team.worst_case = worst_case(team);
     budgets::check(team, &mut problems);

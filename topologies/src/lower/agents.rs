@@ -59,6 +59,7 @@ impl Lowering<'_> {
             policy,
             sampling: self.sampling(&sampling),
             output: self.output(body, spec),
+            constraint: self.constraint(spec, policy),
             tools,
             max_tool_calls,
             reads: self.memory_ids(spec.reads.as_ref()),
@@ -215,7 +216,7 @@ impl Lowering<'_> {
         nodes
     }
 
-    fn regex(&mut self, source: &str, span: Span) -> Option<regex::Regex> {
+    pub(super) fn regex(&mut self, source: &str, span: Span) -> Option<regex::Regex> {
         // Agents have the same few regexes, and compiling one costs far more than looking it up.
         if let Some(known) = self.regexes.get(source) {
             return Some(known.clone());
@@ -239,7 +240,7 @@ impl Lowering<'_> {
         }
     }
 
-    fn json_schema(&mut self, schema: &Spanned<crate::spec::Json>) {
+    pub(super) fn json_schema(&mut self, schema: &Spanned<crate::spec::Json>) {
         if let Err(error) = jsonschema::validator_for(&schema.0) {
             self.report(
                 Code::BadSchema,

@@ -4,6 +4,7 @@
 mod agents;
 mod blocks;
 mod body;
+mod constrain;
 mod edges;
 mod functions;
 mod load;

@@ -1,6 +1,6 @@
 //! Values with ranges: sampling, budgets, policies.
 
-use super::Lowering;
+use super::{Lowering, or};
 use crate::check::Code;
 use crate::source::{Span, Spanned};
 use crate::spec::{BodySpec, BudgetSpec, OutcomeWord, PolicySpec, PolicyWord, SamplingSpec};
@@ -161,6 +161,9 @@ impl Lowering<'_> {
             ("adapter", spec.adapter.as_ref().map(|key| key.span), &[PolicyWord::Local]),
             ("url", spec.url.as_ref().map(|key| key.span), &[PolicyWord::Remote]),
             ("key_env", spec.key_env.as_ref().map(|key| key.span), &[PolicyWord::Remote]),
+            ("logprobs", spec.logprobs.as_ref().map(|key| key.span), &[PolicyWord::Remote]),
+            ("stream", spec.stream.as_ref().map(|key| key.span), &[PolicyWord::Remote]),
+            ("native_tools", spec.native_tools.as_ref().map(|key| key.span), &[PolicyWord::Remote]),
             ("replies", spec.replies.as_ref().map(|key| key.span), &[PolicyWord::Scripted]),
         ];
         for (key, span, kinds) in keys {
@@ -206,6 +209,9 @@ impl Lowering<'_> {
                     model: text(&spec.model).unwrap_or_default(),
                     url: text(&spec.url).unwrap_or_default(),
                     key_env: text(&spec.key_env),
+                    logprobs: or(spec.logprobs.as_ref(), false),
+                    stream: or(spec.stream.as_ref(), false),
+                    native_tools: spec.native_tools.unwrap_or_default(),
                 }
             }
         }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use toml::de::DeValue;
 
 use super::read::{Read, Reader, Value};
-use super::{Context, Json, Named, NodeSpec, ParseErrorWord, PortType, UnparseableWord};
+use super::{ConstrainWord, Context, Json, Named, NodeSpec, ParseErrorWord, PortType, UnparseableWord};
 use crate::source::Spanned;
 use crate::table;
 
@@ -26,6 +26,8 @@ table! {
         output: Named<FieldSpec>;
         /// JSON Schema that the whole output must satisfy; its properties become fields.
         schema: Json;
+        /// Form that every answer is held to while it is sampled: `"schema"` for its own `schema`, or a form of its own.
+        constrain: ConstrainSpec;
         /// What follows when the output does not parse.
         on_parse_error: OnParseErrorSpec;
         /// Regex of what never leaves the agent; `<think>…</think>` when absent, `""` for nothing.
@@ -136,6 +138,39 @@ table! {
         retry: u32;
         /// What follows when they fail too; keep when absent.
         then: ParseErrorWord;
+    }
+}
+
+table! {
+    /// The form that answers are held to, long form: one of the two.
+    ConstrainTable {
+        /// What every whole answer matches, in the syntax of the regex crate without look-around.
+        regex: String;
+        /// JSON Schema that every answer satisfies.
+        json_schema: Json;
+    }
+}
+
+/// `constrain`: a word, or the long form.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ConstrainSpec {
+    /// What the agent says elsewhere.
+    Word(ConstrainWord),
+    /// The long form.
+    Table(Box<ConstrainTable>),
+}
+
+impl Read for ConstrainSpec {
+    fn read(value: Value<'_, '_>, reader: &mut Reader) -> Option<Self> {
+        match value.value {
+            DeValue::String(_) => ConstrainWord::read(value, reader).map(Self::Word),
+            DeValue::Table(_) => ConstrainTable::read(value, reader).map(|table| Self::Table(Box::new(table))),
+            _ => {
+                reader.wrong_type(value, "`\"schema\"` or a table");
+                None
+            }
+        }
     }
 }
 

@@ -13,7 +13,8 @@ mod training;
 mod words;
 
 pub use agent::{
-    AgentSpec, FieldSpec, FieldTable, OnParseErrorSpec, OnParseErrorTable, OptimizerSpec, RoutesSpec, SamplingSpec,
+    AgentSpec, ConstrainSpec, ConstrainTable, FieldSpec, FieldTable, OnParseErrorSpec, OnParseErrorTable,
+    OptimizerSpec, RoutesSpec, SamplingSpec,
 };
 pub use function::{
     BestOfSpec, ConcatSpec, FunctionSpec, MajoritySpec, OpSpec, RankSpec, ToolSpec, TransformSpec, TreeSpec, VoteSpec,
@@ -24,6 +25,7 @@ pub use state::{BudgetSpec, MemorySpec, VariableSpec};
 pub use team::{BodySpec, HeaderSpec, PolicySpec, SubteamSpec, TaskSpec, TeamSpec};
 pub use training::{CreditSpec, RewardSpec};
 pub use words::{
-    AttachPoint, Canonical, Context, CreditGroup, CreditRule, Evict, KeepWord, MemoryIndex, MemoryKind, OpWord,
-    OrderWord, OutcomeWord, ParseErrorWord, PolicyWord, PortType, RankWord, Scope, SelectWord, Tie, UnparseableWord,
+    AttachPoint, Canonical, ConstrainWord, Context, CreditGroup, CreditRule, Evict, KeepWord, MemoryIndex, MemoryKind,
+    OpWord, OrderWord, OutcomeWord, ParseErrorWord, PolicyWord, PortType, RankWord, Scope, SelectWord, Tie,
+    UnparseableWord,
 };

@@ -108,6 +108,13 @@ table! {
         url: String;
         /// Remote: environment variable that holds the key.
         key_env: String;
+        /// Remote: ask for the log-probability of every token, for votes; an answer without them is then a fault. False when
+        /// absent.
+        logprobs: bool;
+        /// Remote: read answers as streams, so that nothing on the way cuts off a long one for being silent; false when absent.
+        stream: bool;
+        /// Remote: declare an agent's tools to the server instead of describing them in its role; false when absent.
+        native_tools: bool;
         /// Scripted: the replies, taken in turn.
         replies: Vec<Spanned<String>>;
     }

@@ -135,6 +135,14 @@ keywords! {
 }
 
 keywords! {
+    /// A form that an agent states elsewhere.
+    ConstrainWord {
+        /// Its `schema`.
+        Schema = "schema",
+    }
+}
+
+keywords! {
     /// What follows when an output does not parse.
     ParseErrorWord {
         /// The episode fails with that reason.

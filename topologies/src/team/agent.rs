@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{MemoryId, Output, PolicyId};
+use super::{Constraint, MemoryId, Output, PolicyId};
 use crate::source::Spanned;
 use crate::spec::Context;
 use crate::template::Template;
@@ -20,6 +20,8 @@ pub struct Agent {
     pub sampling: Sampling,
     /// Fields of its output, their privacy, and what a parse error leads to.
     pub output: Output,
+    /// The form that its answers are held to while they are sampled.
+    pub constraint: Option<Spanned<Constraint>>,
     /// Names of the tools it may call.
     pub tools: Vec<String>,
     /// Most tool calls in one turn; each costs one more call of the policy.

@@ -6,6 +6,7 @@
 mod agent;
 mod block;
 mod budget;
+mod constraint;
 mod edge;
 mod function;
 mod ids;
@@ -20,6 +21,7 @@ mod training;
 pub use agent::{Agent, Optimizer, Sampling};
 pub use block::{Block, BlockKind, Keep, Rounds, Routing, Unparseable};
 pub use budget::{Budget, Outcome};
+pub use constraint::Constraint;
 pub use edge::{Carries, Edge, EdgeOrigin};
 pub use function::{Function, Op, RankMethod, Score, Tree, TreeSelect};
 pub use ids::{BlockId, EdgeId, MemoryId, NodeId, PolicyId, VariableId};

@@ -1,5 +1,7 @@
 //! Policies: what actually answers when an agent is asked. Two agents naming one policy share its weights.
 
+use crate::source::Spanned;
+
 /// One policy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
@@ -27,6 +29,12 @@ pub enum PolicyKind {
         url: String,
         /// Environment variable that holds the key.
         key_env: Option<String>,
+        /// Whether the log-probability of every token is asked for.
+        logprobs: bool,
+        /// Whether answers are read as streams.
+        stream: bool,
+        /// Whether tools are declared to the server; in their agents' roles otherwise.
+        native_tools: Spanned<bool>,
     },
     /// A person at the terminal or in the browser.
     Human,

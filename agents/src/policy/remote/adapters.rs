@@ -38,26 +38,31 @@ pub fn served_name(policy: &str, version: u64) -> String {
 /// An adapter that a server has taken on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pushed {
-    /// The name to ask for, and to give as the one before at the next push.
+    /// The name to ask for, and to give among those before at the next push.
     pub name: String,
-    /// Why the one before could not be dropped: it takes up a place on the server until somebody drops it.
-    pub warning: Option<RemoteError>,
+    /// Which of those before could not be dropped, and why: they take up places on the server until somebody drops them, as
+    /// the next push does that is given their names.
+    pub kept: Vec<(String, RemoteError)>,
 }
 
-/// Loads the adapter in `folder`, in PEFT format, as version `version` of `policy`, then drops the adapter called `previous`, if
-/// the server still has it. Both calls are tried again within the client's deadline, as any other.
+/// Loads the adapter in `folder`, in PEFT format, as version `version` of `policy`, then drops the adapters called `before`, as
+/// far as the server still has them. One of them that has the name of the new one goes first: it holds other weights. Every call
+/// is tried again within the client's deadline, as any other.
 ///
 /// # Errors
-/// The server refuses the new adapter, or does not answer in time; the one before then stays.
+/// The server refuses the new adapter, or does not answer in time; those before then stay.
 pub async fn push(
     client: &Client,
     server: Server,
     policy: &str,
     version: u64,
     folder: &Path,
-    previous: Option<&str>,
+    before: &[String],
 ) -> Result<Pushed, RemoteError> {
     let name = served_name(policy, version);
+    if before.contains(&name) {
+        unload(client, server, &name).await?;
+    }
     let (url, body) =
         (server.url(client, "load"), json!({ "lora_name": name, "lora_path": folder.display().to_string() }));
     let mut attempts = 0;
@@ -74,11 +79,13 @@ pub async fn push(
             }
         })
         .await?;
-    let warning = match previous.filter(|previous| *previous != name) {
-        Some(previous) => unload(client, server, previous).await.err(),
-        None => None,
-    };
-    Ok(Pushed { name, warning })
+    let mut kept = vec![];
+    for previous in before.iter().filter(|previous| **previous != name) {
+        if let Err(error) = unload(client, server, previous).await {
+            kept.push((previous.clone(), error));
+        }
+    }
+    Ok(Pushed { name, kept })
 }
 
 /// Drops the adapter called `name`; one that the server does not have is dropped already.

@@ -67,6 +67,18 @@ impl Client {
         with_logprobs(request, answer)
     }
 
+    /// As [`ask`](Self::ask), with the answer as a stream: the connection is never silent for longer than a token takes, so
+    /// that nothing on the way cuts a long answer off. Nothing is handed on, so an attempt that broke off is tried again.
+    ///
+    /// # Errors
+    /// As of [`ask`](Self::ask).
+    pub async fn ask_streaming(&self, request: &RemoteRequest) -> Result<RemoteAnswer, RemoteError> {
+        let url = self.config.url(request.endpoint.path());
+        let body = request.body(&self.config.model, true);
+        let answer = self.retrying(|| self.read_stream(&url, &body, |_| ())).await?;
+        with_logprobs(request, answer)
+    }
+
     /// Asks, and hands on what is said as it comes. An attempt that broke off after something was said is not tried again; one
     /// that broke off before is.
     ///

@@ -75,6 +75,10 @@ impl RemoteConfig {
     pub fn check(&self) -> Result<(), RemoteError> {
         let refuse = |message: String| Err(RemoteError::Config(message));
         match reqwest::Url::parse(&self.base_url) {
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                // it would be written down with the address
+                return refuse("the address holds a name or a password; a key belongs into the environment".to_owned());
+            }
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {}
             _ => return refuse(format!("`{}` is no http address", self.base_url)),
         }

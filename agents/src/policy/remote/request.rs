@@ -74,6 +74,8 @@ impl RemoteRequest {
                 body.insert(key.to_owned(), value);
             }
         };
+        // a stream counts its tokens only where it is told to
+        extension("stream_options", stream, json!({ "include_usage": true }));
         extension("seed", self.seed.is_some(), json!(self.seed));
         extension("stop", !self.sampling.stop.is_empty(), json!(self.sampling.stop));
         extension("stop_token_ids", !self.sampling.stop_ids.is_empty(), json!(self.sampling.stop_ids));
@@ -142,6 +144,7 @@ mod tests {
         let body = request.body("m", true);
         assert_eq!(body["logit_bias"], json!({"7": -100}));
         assert_eq!((&body["top_k"], &body["stop"], &body["logprobs"]), (&json!(4), &json!(["\n"]), &json!(0)));
+        assert_eq!(body["stream_options"]["include_usage"], true);
         assert_eq!((&body["model"], &body["prompt"]), (&json!("lora-3"), &json!("once")));
     }
 }

@@ -163,9 +163,9 @@ async fn adapters_are_loaded_before_the_old_ones_go() {
     let unknown = || StatusCode::NOT_FOUND.into_response();
     let (address, server) = serve(vec![loaded, unknown]).await;
     let folder = std::path::Path::new("/adapters/actor");
-    let before = served_name("actor", 2);
-    let pushed = push(&client(address), Server::Vllm, "actor", 3, folder, Some(&before)).await.unwrap();
-    assert_eq!(pushed, Pushed { name: served_name("actor", 3), warning: None });
+    let before = [served_name("actor", 2)];
+    let pushed = push(&client(address), Server::Vllm, "actor", 3, folder, &before).await.unwrap();
+    assert_eq!(pushed, Pushed { name: served_name("actor", 3), kept: vec![] });
     {
         let seen = server.seen.lock().await;
         assert_eq!(
@@ -176,7 +176,7 @@ async fn adapters_are_loaded_before_the_old_ones_go() {
     }
     let refused = || axum::Json(json!({"success": false, "error_message": "rank 64 is too high"})).into_response();
     let (address, server) = serve(vec![refused]).await;
-    let error = push(&client(address), Server::Sglang, "actor", 3, folder, Some(&before)).await.unwrap_err();
+    let error = push(&client(address), Server::Sglang, "actor", 3, folder, &before).await.unwrap_err();
     assert!(error.to_string().contains("rank 64"));
     assert_eq!(server.seen.lock().await[0].0, "/load_lora_adapter");
     assert_eq!(server.calls.load(Ordering::SeqCst), 1, "the version before stays");
@@ -188,16 +188,26 @@ async fn a_push_drops_what_its_caller_had_pushed_before() {
     let folder = std::path::Path::new("/adapters/actor");
     // every tenth version is pushed
     let (address, server) = serve(vec![loaded]).await;
-    push(&client(address), Server::Vllm, "actor", 30, folder, Some("actor-v20")).await.unwrap();
+    push(&client(address), Server::Vllm, "actor", 30, folder, &["actor-v20".to_owned()]).await.unwrap();
     assert_eq!(server.seen.lock().await[1].2, json!({"lora_name": "actor-v20"}));
-    push(&client(address), Server::Vllm, "actor", 0, folder, None).await.unwrap();
+    push(&client(address), Server::Vllm, "actor", 0, folder, &[]).await.unwrap();
     assert_eq!(server.calls.load(Ordering::SeqCst), 3, "nothing is before the first");
 
     // what cannot be dropped is told beside the name
     let (address, _) = serve(vec![loaded, || StatusCode::FORBIDDEN.into_response()]).await;
-    let pushed = push(&client(address), Server::Vllm, "actor", 30, folder, Some("actor-v20")).await.unwrap();
+    let pushed = push(&client(address), Server::Vllm, "actor", 30, folder, &["actor-v20".to_owned()]).await.unwrap();
     assert_eq!(pushed.name, "actor-v30");
-    assert!(matches!(pushed.warning, Some(RemoteError::Status { status: 403, .. })), "{pushed:?}");
+    let [(kept, RemoteError::Status { status: 403, .. })] = pushed.kept.as_slice() else { panic!("{pushed:?}") };
+    assert_eq!(kept, "actor-v20");
+
+    // a version that is learnt once more after its checkpoint was lost takes the place of the first
+    let (address, server) = serve(vec![loaded]).await;
+    let before = ["actor-v30".to_owned(), "actor-v20".to_owned()];
+    push(&client(address), Server::Vllm, "actor", 30, folder, &before).await.unwrap();
+    let seen: Vec<_> =
+        server.seen.lock().await.iter().map(|call| (call.0.clone(), call.2["lora_name"].clone())).collect();
+    let [unload, load] = ["/v1/unload_lora_adapter", "/v1/load_lora_adapter"].map(str::to_owned);
+    assert_eq!(seen, [(unload.clone(), json!("actor-v30")), (load, json!("actor-v30")), (unload, json!("actor-v20"))]);
 }
 
 #[tokio::test]
@@ -206,16 +216,16 @@ async fn a_push_is_tried_again_and_has_a_deadline() {
     let there = || (StatusCode::BAD_REQUEST, "The lora adapter 'actor-v3' has already been loaded.").into_response();
     let lost = || StatusCode::BAD_GATEWAY.into_response();
     let (address, server) = serve(vec![lost, there]).await;
-    push(&client(address), Server::Vllm, "actor", 3, folder, None).await.unwrap();
+    push(&client(address), Server::Vllm, "actor", 3, folder, &[]).await.unwrap();
     assert_eq!(server.calls.load(Ordering::SeqCst), 2);
     let (address, _) = serve(vec![there]).await;
-    let error = push(&client(address), Server::Vllm, "actor", 3, folder, None).await.unwrap_err();
+    let error = push(&client(address), Server::Vllm, "actor", 3, folder, &[]).await.unwrap_err();
     assert!(matches!(error, RemoteError::Status { status: 400, .. }), "somebody else's: {error}");
 
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut config = RemoteConfig::new(format!("http://{}", listener.local_addr().unwrap()), "m");
     config.deadline = Duration::from_millis(50);
-    let error = push(&Client::new(config).unwrap(), Server::Vllm, "actor", 3, folder, None).await.unwrap_err();
+    let error = push(&Client::new(config).unwrap(), Server::Vllm, "actor", 3, folder, &[]).await.unwrap_err();
     assert!(matches!(error, RemoteError::Deadline { attempts: 1, .. }), "{error}");
 }
 
@@ -229,6 +239,17 @@ async fn a_stream_that_breaks_off_before_anything_was_said_is_asked_for_again() 
     let (address, server) = serve(vec![half, stream]).await;
     assert!(matches!(client(address).stream(&chat(), |_| ()).await, Err(RemoteError::BrokenOff(_))));
     assert_eq!(server.calls.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_listens_to_is_asked_for_again_wherever_it_broke_off() {
+    let half = || Body::from("data: {\"choices\":[{\"delta\":{\"content\":\"Ti\"}}]}\n\n").into_response();
+    let (address, server) = serve(vec![half, busy, stream]).await;
+    let answer = client(address).ask_streaming(&chat()).await.unwrap();
+    assert_eq!((answer.text.as_str(), answer.tokens.len(), answer.completion_tokens), ("Tiränë", 2, Some(2)));
+    assert_eq!(server.calls.load(Ordering::SeqCst), 3);
+    let seen = server.seen.lock().await;
+    assert_eq!((&seen[2].2["stream"], &seen[2].2["stream_options"]["include_usage"]), (&json!(true), &json!(true)));
 }
 
 #[tokio::test]
@@ -250,6 +271,9 @@ fn keys_are_never_shown_and_settings_are_checked() {
     config.key = Some(ApiKey::new("sk-very-secret"));
     assert!(!format!("{config:?}").contains("secret"));
     assert!(!format!("{:?}", Client::new(config.clone()).unwrap()).contains("secret"));
+    config.base_url = "http://me:sk-very-secret@127.0.0.1:1/v1".to_owned();
+    let error = Client::new(config.clone()).unwrap_err();
+    assert!(matches!(&error, RemoteError::Config(_)) && !error.to_string().contains("secret"), "{error}");
     config.base_url = "localhost".to_owned();
     assert!(matches!(Client::new(config.clone()), Err(RemoteError::Config(_))));
     config.base_url = "http://127.0.0.1:1".to_owned();

@@ -5,6 +5,7 @@
 
 mod agents;
 mod algorithm;
+mod constrain;
 mod credit;
 mod data;
 mod difficulty;
@@ -92,6 +93,9 @@ pub(super) fn resolve(file: &RunFile, folder: &Path, registry: &Registry) -> Res
     let train = run.train(&model);
     let rollout = run.rollout(&data);
     let stages = run.stages(train.steps, &data, roster.as_ref());
+    if let (Some(team), Some(roster)) = (&team, &roster) {
+        run.constraints(team, roster, &stages);
+    }
     if task.as_ref().is_some_and(|task| task.environment.kind == task::ENVIRONMENT) {
         run.warm_up(&algorithm, &rollout, &stages);
         run.interval(&algorithm, &rollout, &stages);
