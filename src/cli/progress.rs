@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use marft::engine::trainer::{Evaluation, Event, Measures, Observer, Sampling, StepReport};
+use marft::engine::trainer::{Evaluation, Event, Measures, Observer, Sampling, Served, StepReport};
 
 /// Shows a run.
 #[derive(Debug)]
@@ -96,9 +96,21 @@ impl Observer for Progress {
                 ));
             }
             Event::Warned { step, warning } => self.line(&format!("warning: step {step}: {}", warning.message())),
+            Event::Served(served) => served_lines(served).iter().for_each(|line| self.line(line)),
             _ => {}
         }
     }
+}
+
+/// What came of pushing an adapter to a server.
+fn served_lines(served: &Served) -> Vec<String> {
+    let Served { step, policy, url, outcome, kept } = served;
+    let first = match outcome {
+        Ok(name) => format!("`{policy}` after step {step} is served as `{name}` by {url}"),
+        Err(reason) => format!("warning: step {step}: the adapter of `{policy}` was not pushed to {url}: {reason}"),
+    };
+    let kept = kept.iter().map(|(name, reason)| format!("warning: step {step}: {url} still holds `{name}`: {reason}"));
+    std::iter::once(first).chain(kept).collect()
 }
 
 /// A checkpoint that is damaged.
@@ -161,6 +173,22 @@ fn clock(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_push_that_failed_names_policy_server_and_reason() {
+        let url = "http://gpu-1:8000/v1".to_owned();
+        let served =
+            Served { step: 4, policy: "solver".to_owned(), url, outcome: Ok("solver-v4".to_owned()), kept: vec![] };
+        assert_eq!(served_lines(&served), ["`solver` after step 4 is served as `solver-v4` by http://gpu-1:8000/v1"]);
+        let kept = vec![("solver-v2".to_owned(), "403".to_owned())];
+        let served = Served { outcome: Err("no answer".to_owned()), kept, ..served };
+        let [failed, kept] = served_lines(&served).try_into().unwrap();
+        assert_eq!(
+            failed,
+            "warning: step 4: the adapter of `solver` was not pushed to http://gpu-1:8000/v1: no answer"
+        );
+        assert_eq!(kept, "warning: step 4: http://gpu-1:8000/v1 still holds `solver-v2`: 403");
+    }
 
     #[test]
     fn times_read_well() {

@@ -33,7 +33,9 @@ impl Form {
     pub fn check(&self) -> Result<(), String> {
         let text = crate::text::Text::bytes().map_err(|error| error.to_string())?;
         let constraints = text.constraints().map_err(|error| error.to_string())?;
-        constraints.start(self).map(drop).map_err(|error| error.to_string())
+        let refusal = constraints.start(self).err().map(|error| error.to_string());
+        // what follows the first line draws the place in a grammar that nobody wrote
+        refusal.map_or(Ok(()), |refusal| Err(refusal.lines().next().unwrap_or_default().to_owned()))
     }
 
     /// Finds out whether answers of a model on a device can be held to this form.

@@ -8,6 +8,7 @@ mod kind;
 mod kinds;
 mod model;
 mod registry;
+mod serve;
 mod stage;
 mod tasks;
 mod train;
@@ -27,6 +28,7 @@ pub use kind::{Kind, KindError};
 pub use kinds::Kinds;
 pub use model::{CriticSettings, DeviceName, Dtype, ModelSettings, Sharing};
 pub use registry::Registry;
+pub use serve::ServeSettings;
 pub use stage::{ErrorRule, Rft, Rl, Sft, Stage};
 pub use tasks::{EnvironmentSettings, RewardSettings, TaskSettings, TaskSource, ToolSettings};
 pub use train::{
@@ -72,6 +74,9 @@ pub struct RunSettings {
     pub eval: EvalSettings,
     /// When the run is saved.
     pub checkpoint: CheckpointSettings,
+    /// Servers that get adapters after every checkpoint, by the name of the weights.
+    #[serde(default)]
+    pub serve: BTreeMap<String, ServeSettings>,
     /// What is written down.
     pub log: LogSettings,
 }

@@ -5,6 +5,7 @@
 //! metrics.jsonl       one object a step
 //! tensorboard/        event files
 //! human.jsonl         what people were asked and answered
+//! served.json         versions of policies that servers may hold
 //! episodes/           token-exact episodes of each step, compressed
 //! evaluations/        episodes and scores of each evaluation
 //! checkpoints/<step>/ adapters in PEFT format and all that is needed to go on
@@ -103,11 +104,12 @@ impl Bundle {
 
 /// Paths that may differ between a run and its continuation. How a team is evaluated may not: scores are compared with those
 /// of the untrained team and with the best so far.
-const FREE: [&str; 11] = [
+const FREE: [&str; 12] = [
     "name",
     "eval.every",
     "eval.before",
     "checkpoint",
+    "serve",
     "log",
     "train.steps",
     "train.budget",

@@ -16,6 +16,7 @@
 //! | `measures`, `vitals` | a step as named numbers, and those that warnings are drawn from |
 //! | `run`, `folder` | the loop around it all, and what it writes |
 //! | `saving`, `files` | weights and state to a checkpoint and back, and which files it has |
+//! | `serving` | adapters to servers that are running |
 //! | `replay` | one episode of a run once more |
 //! | `replays` | what agents and turns were worth, by episodes rolled out without them |
 //! | `dry_run` | what a run would do |
@@ -42,6 +43,7 @@ mod rollout;
 mod roster;
 mod run;
 mod saving;
+mod serving;
 mod state;
 mod steps;
 #[cfg(test)]
@@ -68,6 +70,7 @@ pub use rollout::Sampling;
 pub use roster::{Roster, RosterPlan, Weights};
 pub use run::{End, Run};
 pub use saving::{SavedPolicy, saved_policies};
+pub use serving::Served;
 pub use state::RunState;
 pub use steps::StepReport;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Evaluation, Measures, Sampling, StepReport};
+use super::{Evaluation, Measures, Sampling, Served, StepReport};
 use crate::metrics::Warning;
 
 /// News of a run.
@@ -66,6 +66,8 @@ pub enum Event<'a> {
         /// The checkpoint.
         folder: PathBuf,
     },
+    /// A push of an adapter is over. The run goes on either way.
+    Served(&'a Served),
 }
 
 /// Watches a run.

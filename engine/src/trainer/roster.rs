@@ -385,7 +385,7 @@ impl Roster {
 }
 
 /// A key from the environment; it is never written down.
-fn key(name: &str, policy: &str) -> Result<ApiKey, TrainerError> {
+pub(super) fn key(name: &str, policy: &str) -> Result<ApiKey, TrainerError> {
     std::env::var(name).map(ApiKey::new).map_err(|_| {
         TrainerError::Setting(format!(
             "policy `{policy}` takes its key from the environment, where `{name}` is not set"

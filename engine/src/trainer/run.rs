@@ -6,6 +6,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::observer::{Event, Observer, Stop};
+use super::serving::Serving;
 use super::steps::first_fault;
 use super::{Bundle, Evaluation, Folder, Measures, Plan, StepReport, Trainer, TrainerError, folder};
 use crate::checkpoint::{Checkpoints, Rejected};
@@ -42,6 +43,7 @@ pub struct Run {
     /// What a resumed run goes on from.
     resumed: Option<(u64, Vec<String>)>,
     saved: u64,
+    serving: Option<Serving>,
 }
 
 impl Run {
@@ -88,6 +90,7 @@ impl Run {
             }
             None => {}
         }
+        let serving = Serving::open(trainer.settings(), &folder)?;
         folder.forget_from(first)?;
         folder.write_bundle(&bundle)?;
         trainer.keep_exchanges(&folder, resumed.is_some())?;
@@ -98,7 +101,7 @@ impl Run {
             log.tensorboard.then(|| EventWriter::create(&folder.path().join("tensorboard"), purge)).transpose()?;
         let saved = trainer.state().step;
         let (started, before) = (Instant::now(), metrics.earlier(SECONDS).unwrap_or(0.0));
-        Ok(Self { trainer, folder, checkpoints, metrics, events, started, before, resumed, saved })
+        Ok(Self { trainer, folder, checkpoints, metrics, events, started, before, resumed, saved, serving })
     }
 
     /// The trainer.
@@ -154,6 +157,7 @@ impl Run {
             self.keep_episodes(step, &report)?;
             observer.notice(&Event::Step { step, of: total, report: &report, measures: &measures });
             self.warn(&report, observer);
+            self.hear(false, observer)?;
             end = self.ended(stop);
             let last = matches!(end, Some(End::Complete | End::Budget(_)));
             if ends || last || (eval.every > 0 && step.is_multiple_of(eval.every)) {
@@ -177,6 +181,7 @@ impl Run {
         if self.saved < self.trainer.state().step {
             self.save(observer)?;
         }
+        self.hear(true, observer)?;
         Ok(end)
     }
 
@@ -267,10 +272,24 @@ impl Run {
         Ok(())
     }
 
+    /// Tells what came of pushes; with `wait`, of all that are under way.
+    fn hear(&mut self, wait: bool, observer: &mut dyn Observer) -> Result<(), TrainerError> {
+        if let Some(serving) = &mut self.serving {
+            for served in serving.hear(wait, &self.folder)? {
+                observer.notice(&Event::Served(&served));
+            }
+        }
+        Ok(())
+    }
+
     fn save(&mut self, observer: &mut dyn Observer) -> Result<(), TrainerError> {
         let step = self.trainer.state().step;
+        self.hear(true, observer)?;
         let folder = self.checkpoints.commit(step, |folder| self.trainer.save(folder))?;
         self.saved = step;
+        if let Some(serving) = &mut self.serving {
+            serving.begin(step, &folder, &self.folder)?;
+        }
         observer.notice(&Event::Saved { folder });
         let keep = self.trainer.settings().checkpoint.keep;
         if keep > 0 {

@@ -11,6 +11,7 @@ mod first_release;
 mod home;
 mod learning;
 mod resuming;
+mod serving;
 mod tokens;
 
 use home::{Home, RUN, TEAM, contents};

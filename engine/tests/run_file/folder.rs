@@ -106,6 +106,35 @@ sees = ["task", "facts"]
 tools = ["calculator"]
 "#;
 
+/// Agents that are held to forms: one that none can be held to, one that learns with a temperature of its own, one that a server
+/// holds to its form.
+const HELD: &str = r#"
+[team]
+name = "held"
+
+[agents.asker]
+role = "Ask the keeper."
+sees = ["task"]
+constrain = { regex = "ab?\\b" }
+
+[agents.keeper]
+role = "Answer from the facts."
+sees = ["task", "asker"]
+schema = { type = "object", properties = { answer = { type = "string" } }, required = ["answer"] }
+constrain = "schema"
+sampling = { temperature = 0.7 }
+
+[agents.judge]
+role = "Judge it."
+sees = ["keeper"]
+constrain = { regex = "(?:good|bad)\\b" }
+
+[policies.judge]
+kind = "remote"
+url = "http://127.0.0.1:1/v1"
+model = "m"
+"#;
+
 /// A team that says what its policies start from, and how one of them learns.
 const POLICIES: &str = r#"
 [team]
@@ -175,6 +204,7 @@ impl Folder {
         folder.write("policies.toml", POLICIES);
         folder.write("credited.toml", CREDITED);
         folder.write("calling.toml", CALLING);
+        folder.write("held.toml", HELD);
         let said = |id: &str, agent: &str| format!("{{\"id\": \"{id}\", \"says\": {{\"{agent}\": \"X0\"}}}}\n");
         folder.write("demonstrations.jsonl", &said("Chad-capital", "keeper"));
         folder.write(

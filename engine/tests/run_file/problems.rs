@@ -38,6 +38,18 @@ fn overrides_are_told_their_problems_where_they_were_written() {
 }
 
 #[test]
+fn a_problem_of_a_team_inside_the_team_is_shown_in_its_own_file() {
+    let folder = Folder::new();
+    let inner = "[team]\nname = \"inner\"\n[agents.solver]\nrole = \"Solve it.\"\nconstrain = { regex = \"a\\\\b\" }\n";
+    folder.write("inner.toml", inner);
+    folder.write("team.toml", "[team]\nname = \"outer\"\n[teams.inside]\nuse = \"inner.toml\"\nsees = [\"task\"]\n");
+    let run = "[model]\nbase = \"random:llama\"\n[task]\nfiles = \"tasks.jsonl\"\nenvironment = { text = \"question\" }\n\
+               [[reward]]\nkind = \"exact\"\n";
+    let told = folder.problems(run, &[]);
+    assert!(told.contains("[inner.toml:5:13]") && told.contains("cannot be held to this form"), "{told}");
+}
+
+#[test]
 fn a_file_that_is_not_there_is_a_report_too() {
     let report = marft_engine::settings::file::load(Path::new("no/such/run.toml"), &[]).unwrap_err();
     assert!(report.problems()[0].message.starts_with("cannot read `no/such/run.toml`"));

@@ -29,7 +29,7 @@ pub use problem::Problem;
 pub use report::{CheckReport, Report};
 
 use crate::lower::{self, Loader};
-use crate::source::Span;
+use crate::source::{Sources, Span};
 use crate::team::Team;
 use crate::worst_case::{WorstCase, worst_case};
 
@@ -64,9 +64,14 @@ impl Team {
 
     /// Reads and checks a team file on disk, or `catalog:NAME`.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Report> {
+        Self::load_with_sources(path).map(|(team, _)| team)
+    }
+
+    /// The same, with the files that it was read from: what is found wrong with it later can be shown in them.
+    pub fn load_with_sources(path: impl AsRef<Path>) -> Result<(Self, Sources), Report> {
         let path = path.as_ref();
         let text = read(path)?;
-        Self::parse(&text, &path.display().to_string())
+        build(&text, &path.display().to_string())
     }
 }
 
@@ -94,7 +99,7 @@ fn read(path: &Path) -> Result<String, Report> {
     })
 }
 
-fn build(source: &str, name: &str) -> Result<(Team, crate::source::Sources), Report> {
+fn build(source: &str, name: &str) -> Result<(Team, Sources), Report> {
     let mut loader = Loader::default();
     let (file, spec, mut problems) = if crate::profiles::looks_like_profiles(source) {
         loader.parse_profiles(name, source)

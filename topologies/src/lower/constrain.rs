@@ -72,3 +72,70 @@ impl Lowering<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::check;
+    use crate::team::Team;
+
+    fn team(agent: &str, policy: &str) -> String {
+        format!(
+            "[team]\nname = \"t\"\n[agents.a]\nrole = \"R\"\npolicy = \"p\"\ntrainable = false\n{agent}\n[policies.p]\n{policy}"
+        )
+    }
+
+    fn problems(agent: &str, policy: &str) -> Vec<(Code, String, String)> {
+        let source = team(agent, policy);
+        let report = check(&source, "team.toml");
+        let place = |span: Span| source[span.start as usize..span.end as usize].to_owned();
+        let problems = report.report().problems().iter();
+        problems.map(|problem| (problem.code, problem.message.clone(), place(problem.span))).collect()
+    }
+
+    fn held(agent: &str) -> Option<Constraint> {
+        let team = Team::parse(&team(agent, ""), "team.toml").unwrap_or_else(|report| panic!("{report:?}"));
+        team.agents().next().unwrap().1.constraint.clone().map(|held| held.value)
+    }
+
+    #[test]
+    fn a_form_is_the_agents_schema_or_its_own() {
+        let json = |text: &str| Some(Constraint::JsonSchema(Arc::new(serde_json::from_str(text).unwrap())));
+        assert_eq!(held("schema = { type = \"object\" }\nconstrain = \"schema\""), json(r#"{"type": "object"}"#));
+        assert_eq!(held("constrain = { json_schema = { type = \"integer\" } }"), json(r#"{"type": "integer"}"#));
+        assert_eq!(held("constrain = { regex = \"yes|no\" }"), Some(Constraint::Regex("yes|no".to_owned())));
+        assert_eq!(held(""), None);
+    }
+
+    #[test]
+    fn wrong_uses_are_told_where_they_stand() {
+        let remote = "kind = \"remote\"\nurl = \"http://h/v1\"\nmodel = \"m\"";
+        let native = format!("{remote}\nnative_tools = true");
+        let scripted = "kind = \"scripted\"\nreplies = [\"x\"]";
+        let calls = "tools = [\"f\"]\nconstrain = { json_schema = { type = \"object\" } }";
+        let free = "tools = [\"f\"]\nconstrain = { regex = \"<tool_call>.*</tool_call>|done\" }";
+        for (agent, policy, code, place) in [
+            ("constrain = \"schema\"", remote, Code::BadCombination, "\"schema\""),
+            ("constrain = \"shcema\"", "", Code::BadValue, "\"shcema\""),
+            ("constrain = 3", "", Code::WrongType, "3"),
+            ("constrain = {}", "", Code::MissingKey, "{}"),
+            ("constrain = { rgex = \"a\" }", "", Code::UnknownKey, "rgex"),
+            ("constrain = { regex = \"(\" }", "", Code::BadRegex, "\"(\""),
+            ("constrain = { json_schema = { type = 3 } }", "", Code::BadSchema, "{ type = 3 }"),
+            ("constrain = { regex = \"a\", json_schema = {} }", "", Code::BadCombination, "{}"),
+            ("constrain = { regex = \"a\" }", scripted, Code::BadCombination, "{ regex = \"a\" }"),
+            ("constrain = { regex = \"a\" }", "kind = \"human\"", Code::BadCombination, "{ regex = \"a\" }"),
+            (calls, "", Code::BadCombination, "[\"f\"]"),
+            (calls, remote, Code::BadCombination, "[\"f\"]"),
+            ("", &native, Code::BadCombination, "true"),
+            ("", "stream = true", Code::BadCombination, "true"),
+            ("", "logprobs = true", Code::BadCombination, "true"),
+        ] {
+            let found = problems(agent, policy);
+            assert!(found.iter().any(|(own, _, at)| (*own, at.as_str()) == (code, place)), "{agent}: {found:?}");
+        }
+        for (agent, policy) in [(calls, native.as_str()), (free, ""), ("constrain = { regex = \"a\" }", remote)] {
+            assert_eq!(problems(agent, policy), [], "{agent}");
+        }
+    }
+}

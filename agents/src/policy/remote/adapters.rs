@@ -5,13 +5,15 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::client::Client;
 use super::error::RemoteError;
 
 /// Which server it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Server {
     /// vLLM, started with `VLLM_ALLOW_RUNTIME_LORA_UPDATING=True`.
     Vllm,

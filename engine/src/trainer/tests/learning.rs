@@ -207,3 +207,28 @@ fn a_critic_warms_up_alone_and_then_all_agents_learn_at_once() {
     }
     assert!(!same(&first, &second, "critics"), "the critic does not wait");
 }
+
+/// What is drawn under a form is learnt as the policy's own: trainer and sampler agree on the same weights, though the trainer
+/// knows no forms, and what the form left no choice about is far from certain to the policy.
+#[cfg(feature = "constrained")]
+#[test]
+fn an_agent_that_is_held_to_a_form_learns_by_its_own_log_probs() {
+    let home = Home::new();
+    let held = "constrain = { regex = \"(yes|no), [0-9]{2}\" }\nsampling = { top_p = 0.9, max_tokens = 16 }";
+    home.write("team.toml", &TEAM.replace("sampling = { max_tokens = 6 }", held));
+    let mut trainer = home.trainer(&[]);
+    let report = trainer.step().unwrap().unwrap();
+    let form = regex::Regex::new("^(yes|no), [0-9]{2}$").unwrap();
+    let mut logprobs = vec![];
+    for record in &report.records {
+        assert!(record.is_sound(), "{:?}", record.faults);
+        assert!(record.turns.iter().all(|turn| form.is_match(&turn.text) && turn.finish == "stop_id"), "{record:?}");
+        logprobs.extend(record.segments.iter().flat_map(|segment| segment.logprobs.iter().copied()));
+    }
+    assert!(logprobs.iter().all(|logprob| *logprob < -1.0), "a random model is sure of nothing: {logprobs:?}");
+    let learnt = report.learnt.unwrap();
+    assert!(learnt.logprob_gap_max < 1e-4, "{learnt:?}");
+    assert!(learnt.policies.values().all(|policy| policy.updates == 1 && policy.grad_norm > 0.0), "{learnt:?}");
+    // the first pass over what was sampled finds the policy that sampled it
+    assert!(learnt.policies.values().all(|policy| (policy.ratio - 1.0).abs() < 1e-3), "{learnt:?}");
+}

@@ -86,3 +86,99 @@ fn a_server_that_dies_costs_the_episodes_it_owes() {
     let record = play(config, [asked(1, "q")]).remove(0);
     assert_eq!(record.faults.len(), 1);
 }
+
+/// What a server was sent, call after call, and what it answers to each; the last again and again.
+struct Recorder {
+    seen: std::sync::Mutex<Vec<Value>>,
+    answers: Vec<String>,
+}
+
+async fn recorded(State(recorder): State<Arc<Recorder>>, Json(body): Json<Value>) -> Response {
+    let mut seen = recorder.seen.lock().unwrap();
+    let answer = recorder.answers[seen.len().min(recorder.answers.len() - 1)].clone();
+    seen.push(body);
+    answer.into_response()
+}
+
+fn record(io: &mut Io, answers: &[String]) -> (Client, tokio::runtime::Handle, Arc<Recorder>) {
+    let recorder = Arc::new(Recorder { seen: std::sync::Mutex::default(), answers: answers.to_vec() });
+    let app = axum::Router::new().fallback(recorded).with_state(Arc::clone(&recorder));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let beside = io.handle().unwrap();
+    beside.spawn(async move {
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        axum::serve(listener, app).await.unwrap();
+    });
+    let mut config = RemoteConfig::new(format!("http://{address}/v1"), "m");
+    (config.retries, config.back_off) = (1, Duration::from_millis(1));
+    (Client::new(config).unwrap(), beside, recorder)
+}
+
+fn event(delta: Value, finish: Option<&str>) -> String {
+    format!("data: {}\n\n", json!({ "choices": [{ "delta": delta, "finish_reason": finish }] }))
+}
+
+/// The server says nothing about its tools in text: it is told of them, calls one in pieces, and is shown the call and its
+/// result as the protocol has them.
+#[test]
+fn a_server_is_told_of_tools_and_calls_them_in_a_stream() {
+    const CALLS: &str = r#"
+        [team]
+        name = "calls"
+        [agents.a]
+        role = "A"
+        policy = "p"
+        tools = ["sums"]
+        constrain = { json_schema = { type = "object" } }
+        [policies.p]
+        kind = "remote"
+        url = "http://127.0.0.1:1/v1"
+        model = "m"
+        native_tools = true
+    "#;
+    let call = |part: Value| event(json!({ "tool_calls": [part] }), None);
+    let calling = [
+        event(json!({ "content": "Let me see." }), None),
+        call(json!({ "index": 0, "id": "x", "function": { "name": "sums", "arguments": "" } })),
+        call(json!({ "index": 0, "function": { "arguments": "{\"expression\":" } })),
+        call(json!({ "index": 0, "function": { "arguments": "\"6 * 7\"}" } })),
+        event(json!({}), Some("tool_calls")),
+    ];
+    let saying = [event(json!({ "content": "yes" }), Some("stop"))];
+    let mut io = Io::start().unwrap();
+    let (client, beside, recorder) = record(&mut io, &[calling.concat(), saying.concat()]);
+    let mut tools = crate::tool::Tools::default();
+    tools.register("sums", crate::tool::ToolLimits::default(), Arc::new(crate::tool::Calculator {}));
+    let config = EngineConfig { tools, ..world(CALLS, Remote::new(client, beside).streaming()) };
+    let record = play(config, [asked(1, "q")]).remove(0);
+    assert!(record.is_sound(), "{:?}", record.faults);
+    assert_eq!(record.turns[0].text, "yes", "it went on after the result");
+    let seen = recorder.seen.lock().unwrap();
+    let declared = &seen[0]["tools"][0];
+    assert_eq!((&declared["type"], &declared["function"]["name"]), (&json!("function"), &json!("sums")));
+    assert_eq!(declared["function"]["parameters"]["required"], json!(["expression"]));
+    assert_eq!((&seen[0]["stream"], &seen[0]["messages"][0]["content"]), (&json!(true), &json!("A")));
+    assert_eq!(seen[0]["response_format"]["json_schema"]["schema"], json!({ "type": "object" }));
+    let lines = seen[1]["messages"].as_array().unwrap();
+    let [.., called, result] = lines.as_slice() else { panic!("{lines:?}") };
+    assert_eq!((&called["content"], &called["tool_calls"][0]["id"]), (&json!("Let me see."), &result["tool_call_id"]));
+    assert_eq!((&result["role"], &result["content"]), (&json!("tool"), &json!("42")));
+}
+
+/// Where the policy does not say otherwise, tools are described in the role, under the names that the run gives them.
+#[test]
+fn a_server_that_is_told_of_no_tools_reads_of_them() {
+    const TOLD: &str = "[team]\nname = \"told\"\n[agents.a]\nrole = \"A\"\npolicy = \"p\"\ntools = [\"sums\"]\n";
+    let mut io = Io::start().unwrap();
+    let answer = json!({ "choices": [{ "message": { "content": "yes" }, "finish_reason": "stop" }] });
+    let (client, beside, recorder) = record(&mut io, &[answer.to_string()]);
+    let mut tools = crate::tool::Tools::default();
+    tools.register("sums", crate::tool::ToolLimits::default(), Arc::new(crate::tool::Calculator {}));
+    play(EngineConfig { tools, ..world(TOLD, Remote::new(client, beside)) }, [asked(1, "q")]);
+    let seen = recorder.seen.lock().unwrap();
+    assert!(seen[0].get("tools").is_none() && seen[0]["stream"] == false);
+    let role = seen[0]["messages"][0]["content"].as_str().unwrap();
+    assert!(role.contains("\"name\":\"sums\"") && !role.contains("calculator"), "{role}");
+}

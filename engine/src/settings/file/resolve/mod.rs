@@ -16,6 +16,7 @@ mod order;
 mod overlong;
 mod reward;
 mod sampling;
+mod serve;
 mod stages;
 mod task;
 mod team;
@@ -30,7 +31,7 @@ use std::sync::Arc;
 use marft_topologies::Team;
 use marft_topologies::check::names::nearest;
 use marft_topologies::check::{Code, Problem, Report};
-use marft_topologies::source::{FileId, Span, Spanned};
+use marft_topologies::source::{FileId, Sources, Span, Spanned};
 
 use self::data::Data;
 use super::typed::RunFile;
@@ -56,6 +57,8 @@ struct Resolving<'a> {
     problems: Vec<Problem>,
     /// Problems of the team file that only a run has.
     team_problems: Vec<Problem>,
+    /// The team file, and those that it takes teams from.
+    team_sources: Sources,
     warnings: Vec<String>,
 }
 
@@ -66,8 +69,15 @@ fn start() -> Span {
 
 /// Resolves a run file whose relative paths start in `folder`.
 pub(super) fn resolve(file: &RunFile, folder: &Path, registry: &Registry) -> Resolved {
-    let mut run =
-        Resolving { file, folder, registry, problems: Vec::new(), team_problems: Vec::new(), warnings: Vec::new() };
+    let mut run = Resolving {
+        file,
+        folder,
+        registry,
+        problems: Vec::new(),
+        team_problems: Vec::new(),
+        team_sources: Sources::default(),
+        warnings: Vec::new(),
+    };
     let (team_name, team, team_report) = run.team();
     let model = run.model();
     let roster = team.as_deref().map(|team| run.agents(team, &model));
@@ -104,6 +114,7 @@ pub(super) fn resolve(file: &RunFile, folder: &Path, registry: &Registry) -> Res
     let eval = run.eval(&data, &reward);
     run.too_late(&eval, &train, &stages);
     let checkpoint = run.checkpoint();
+    let serve = run.serve(roster.as_ref(), &model);
     let settings = task.map(|task| RunSettings {
         name: run.name(),
         seed: or(file.seed.as_ref(), 0),
@@ -121,9 +132,10 @@ pub(super) fn resolve(file: &RunFile, folder: &Path, registry: &Registry) -> Res
         stages,
         eval,
         checkpoint,
+        serve,
         log: run.log(),
     });
-    let team_report = team_report.or_else(|| run.team_report(&team_name));
+    let team_report = team_report.or_else(|| run.team_report());
     let Resolving { problems, warnings, .. } = run;
     Resolved { settings, team, problems, team_report, warnings }
 }

@@ -3,10 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use marft_topologies::Team;
 use marft_topologies::check::{Code, Report};
-use marft_topologies::source::Sources;
-use marft_topologies::spec::read::read_file;
-use marft_topologies::{Team, catalog};
 
 use super::{Resolving, start};
 
@@ -23,21 +21,19 @@ impl Resolving<'_> {
             self.report(Code::MissingFile, message, span, help);
             return (found, None, None);
         }
-        match Team::load(&found) {
-            Ok(team) => (found, Some(Arc::new(team)), None),
+        match Team::load_with_sources(&found) {
+            Ok((team, sources)) => {
+                self.team_sources = sources;
+                (found, Some(Arc::new(team)), None)
+            }
             Err(report) => (found, None, Some(report)),
         }
     }
 
-    /// The problems that a sound team file has with this run, shown in it.
-    pub(super) fn team_report(&mut self, name: &str) -> Option<Report> {
+    /// The problems that a sound team file has with this run, shown in it and in the files that it takes teams from.
+    pub(super) fn team_report(&mut self) -> Option<Report> {
         let problems = std::mem::take(&mut self.team_problems);
-        let text = match name.strip_prefix("catalog:") {
-            Some(name) => catalog::source(name).unwrap_or_default().to_owned(),
-            None => read_file(Path::new(name)).unwrap_or_default(),
-        };
-        let mut sources = Sources::default();
-        sources.add(name, text);
+        let sources = std::mem::take(&mut self.team_sources);
         (!problems.is_empty()).then(|| Report::new(sources, problems))
     }
 }

@@ -5,15 +5,18 @@
 mod model;
 mod names;
 mod rest;
+mod serve;
 mod task;
 mod train;
 
 use marft_topologies::source::Spanned;
+use marft_topologies::spec::Named;
 use marft_topologies::table;
 
 pub use model::{CriticFile, DtypeWord, LoraFile, ModelFile, SharingWord};
 pub use names::OneOrMany;
 pub use rest::{Algorithms, EnvironmentFile, RewardFile, Settings, ToolFile};
+pub use serve::{ServeFile, ServerWord};
 pub use task::{
     AttachWord, CurriculumFile, EnvironmentKeys, GateFile, HashFile, MixtureFile, RewardKeys, SourceFile, SplitFile,
     TaskFile, ToolKeys,
@@ -56,6 +59,8 @@ table! {
         eval: EvalFile;
         /// When the run is saved.
         checkpoint: CheckpointFile;
+        /// Running servers that get the adapters of policies after every checkpoint, by policy.
+        serve: Named<ServeFile>;
         /// What is written down.
         log: LogFile;
     }
