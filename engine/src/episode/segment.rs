@@ -16,7 +16,8 @@ pub struct Segment {
     pub ids: Vec<u32>,
     /// Runs of tokens, in order, without gaps: their lengths sum to that of `ids`.
     pub spans: Vec<Span>,
-    /// Log-probability, under the distribution it was drawn from, of every token of the sampled spans, in order.
+    /// Log-probability, under the distribution it was drawn from, of every token of the sampled spans, in order; of an answer that
+    /// was held to a form, under the policy's own at temperature 1.
     pub logprobs: Vec<f32>,
 }
 

@@ -19,7 +19,8 @@ pub(super) struct Spoken {
     pub(super) row: usize,
     /// The segment of the record that the row is.
     pub(super) segment: usize,
-    /// Log-probability of each token under the distribution it was sampled from, nats.
+    /// Log-probability of each token as it was recorded, under the distribution it was sampled from or, where that was held to a
+    /// form, the policy's own; nats.
     pub(super) logprobs: Vec<f32>,
     /// Positions of the tokens in the row.
     pub(super) positions: Vec<u32>,

@@ -8,6 +8,7 @@ use marft_agents::critic::{CriticConfig, CriticId, HeadStart};
 use marft_agents::device::{Device, DeviceHandle, DeviceThread};
 use marft_agents::generate::{Generator, GeneratorOptions, PolicyId, TokenBytes};
 use marft_agents::model::{ModelConfig, Placement};
+use marft_agents::parse::Form;
 use marft_agents::policy::remote::{ApiKey, Client, RemoteConfig};
 use marft_agents::pretrained::{Location, Store};
 use marft_agents::text::Text;
@@ -216,6 +217,7 @@ impl Roster {
         let plan = RosterPlan::new(team, settings)?;
         let location = Location::resolve(&settings.model.base, &Store::user()?)?;
         let text = Arc::new(location.text()?);
+        can_be_held(team, &text)?;
         let model = location.weights()?.config;
         let placement = placement(settings);
         let options =
@@ -382,6 +384,18 @@ impl Roster {
     pub fn names(&self) -> BTreeMap<PolicyId, String> {
         self.weights.iter().map(|own| (own.policy, own.name.clone())).collect()
     }
+}
+
+/// Checks that the forms of agents on the device can be followed in its tokens: that they can be followed at all, the run file's
+/// check has found.
+fn can_be_held(team: &Team, text: &Text) -> Result<(), TrainerError> {
+    for (id, agent) in team.agents().filter(|(_, agent)| team.policy(agent.policy).kind.is_local()) {
+        let Some(constraint) = &agent.constraint else { continue };
+        let refuse =
+            |reason| TrainerError::Setting(format!("`constrain` of agent `{}`: {reason}", team.node(id).label));
+        Form::from(&constraint.value).check_for(text).map_err(refuse)?;
+    }
+    Ok(())
 }
 
 /// A key from the environment; it is never written down.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
-use crossbeam::channel::{Receiver, Sender, unbounded};
+use crossbeam::channel::{Receiver, Sender, bounded};
 use futures_util::FutureExt as _;
 use marft_agents::policy::remote::adapters::{Pushed, push, served_name};
 use marft_agents::policy::remote::{Client, RemoteConfig, RemoteError};
@@ -102,7 +102,9 @@ impl Serving {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(error.into()),
         };
-        Ok(Some(Self { io: Io::start()?, targets, book, told: unbounded(), under_way: 0 }))
+        // one push a target is under way at most: nobody ever waits to tell
+        let told = bounded(targets.len());
+        Ok(Some(Self { io: Io::start()?, targets, book, told, under_way: 0 }))
     }
 
     /// Begins to push the checkpoint of `step` in `folder`; the one before has been [waited for](Self::hear).

@@ -10,6 +10,7 @@ mod first_release;
 #[path = "../../tests/fixtures/pair/home.rs"]
 mod home;
 mod learning;
+mod remote;
 mod resuming;
 mod serving;
 mod tokens;

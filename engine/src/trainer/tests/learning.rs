@@ -214,21 +214,46 @@ fn a_critic_warms_up_alone_and_then_all_agents_learn_at_once() {
 #[test]
 fn an_agent_that_is_held_to_a_form_learns_by_its_own_log_probs() {
     let home = Home::new();
-    let held = "constrain = { regex = \"(yes|no), [0-9]{2}\" }\nsampling = { top_p = 0.9, max_tokens = 16 }";
-    home.write("team.toml", &TEAM.replace("sampling = { max_tokens = 6 }", held));
+    let team = r#"
+        [team]
+        name = "held"
+        [agents.first]
+        role = "F"
+        constrain = { regex = "(yes|no), [0-9]{2}" }
+        sampling = { top_p = 0.9, max_tokens = 16 }
+        [agents.second]
+        role = "S"
+        sees = ["task", "first"]
+        constrain = "schema"
+        sampling = { max_tokens = 64 }
+        [agents.second.schema]
+        type = "object"
+        required = ["verdict"]
+        additionalProperties = false
+        properties = { verdict = { enum = ["right", "wrong"] } }
+        x-guidance = { whitespace_flexible = false }
+    "#;
+    home.write("team.toml", team);
     let mut trainer = home.trainer(&[]);
     let report = trainer.step().unwrap().unwrap();
     let form = regex::Regex::new("^(yes|no), [0-9]{2}$").unwrap();
     let mut logprobs = vec![];
     for record in &report.records {
         assert!(record.is_sound(), "{:?}", record.faults);
-        assert!(record.turns.iter().all(|turn| form.is_match(&turn.text) && turn.finish == "stop_id"), "{record:?}");
+        let [first, second] = record.turns.as_slice() else { panic!("{record:?}") };
+        assert!(form.is_match(&first.text), "{}", first.text);
+        let said: serde_json::Value = serde_json::from_str(&second.text).unwrap();
+        assert!(said["verdict"] == "right" || said["verdict"] == "wrong", "{said}");
+        assert_eq!([&first.finish, &second.finish], ["stop_id"; 2]);
         logprobs.extend(record.segments.iter().flat_map(|segment| segment.logprobs.iter().copied()));
     }
     assert!(logprobs.iter().all(|logprob| *logprob < -1.0), "a random model is sure of nothing: {logprobs:?}");
     let learnt = report.learnt.unwrap();
     assert!(learnt.logprob_gap_max < 1e-4, "{learnt:?}");
-    assert!(learnt.policies.values().all(|policy| policy.updates == 1 && policy.grad_norm > 0.0), "{learnt:?}");
-    // the first pass over what was sampled finds the policy that sampled it
-    assert!(learnt.policies.values().all(|policy| (policy.ratio - 1.0).abs() < 1e-3), "{learnt:?}");
+    assert_eq!(learnt.policies.len(), 2);
+    for policy in learnt.policies.values() {
+        assert!(policy.updates == 1 && policy.grad_norm > 0.0, "{policy:?}");
+        // the first pass over what was sampled finds the policy that sampled it
+        assert!((policy.ratio - 1.0).abs() < 1e-3, "{policy:?}");
+    }
 }
