@@ -43,6 +43,21 @@ fn a_killed_run_goes_on_bit_for_bit() {
 }
 
 #[test]
+fn a_server_that_is_not_there_is_told_of_and_costs_nothing_else() {
+    let home = Home::new();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let server = format!("serve.first={{ server = \"vllm\", url = \"http://{nobody}/v1\", seconds = 0.2 }}");
+    let run = train(&home, "out", &["--set", "train.steps=2", "--set", &server]).output().unwrap();
+    let told = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{told}");
+    for step in [1, 2] {
+        let warning = format!("warning: step {step}: the adapter of `first` was not pushed to http://{nobody}/v1: ");
+        assert!(told.contains(&warning), "{told}");
+        assert!(home.path("out/checkpoints").join(step.to_string()).join("manifest.json").is_file());
+    }
+}
+
+#[test]
 fn a_run_can_be_evaluated_reported_and_replayed() {
     let home = Home::new();
     assert!(train(&home, "out", &["--set", "train.steps=2"]).status().unwrap().success());
