@@ -26,6 +26,9 @@ impl From<&Constraint> for Form {
 }
 
 impl Form {
+    /// Whether this build can hold answers of models on a device to a form.
+    pub const FOLLOWED: bool = cfg!(feature = "constrained");
+
     /// Finds out whether answers of a model on a device can be held to this form, by a vocabulary of single bytes: every other
     /// one spells the same texts.
     ///

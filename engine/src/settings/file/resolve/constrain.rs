@@ -34,7 +34,9 @@ impl Resolving<'_> {
     fn can_follow(&mut self, agent: &Agent) {
         let Some(constraint) = &agent.constraint else { return };
         if let Err(reason) = Form::from(&constraint.value).check() {
-            let help = "a form is a regular expression without look-around, as `\\b` is, or a JSON Schema of what llguidance knows";
+            let known = "a form is a regular expression without look-around, as `\\b` is, or a JSON Schema of what llguidance knows";
+            let help =
+                if Form::FOLLOWED { known } else { "take a build with that feature, as every one is by default" };
             self.in_team_file(Code::BadValue, reason, constraint.span, help);
         }
     }
