@@ -96,8 +96,8 @@ pub(super) struct Turn {
     pub(super) source: Source,
     /// What the agent was shown and said, once it was asked.
     pub(super) conversation: Option<Conversation>,
-    /// Results of the tools it called since it spoke last.
-    pub(super) results: Vec<String>,
+    /// Results of the calls it made since it spoke last, in their order; `None` for those that are still to come.
+    pub(super) results: Vec<Option<String>>,
     /// Calls of tools that it made.
     pub(super) calls: u32,
     /// Questions that its voice answered.

@@ -134,8 +134,8 @@ pub(super) fn observe(play: &Play, turn: TurnId) -> Result<Observation, VoiceFau
 }
 
 /// Results of tools as an agent is shown them.
-fn results(results: &[String]) -> String {
-    let shown = results.iter().map(|result| format!("<tool_response>\n{result}\n</tool_response>"));
+fn results(results: &[Option<String>]) -> String {
+    let shown = results.iter().flatten().map(|result| format!("<tool_response>\n{result}\n</tool_response>"));
     shown.collect::<Vec<_>>().join("\n")
 }
 

@@ -28,7 +28,9 @@ pub(super) enum After {
 pub(super) fn take(play: &mut Play, turn: &mut Turn, words: Words, rules: &Rules) -> Result<After, VoiceFault> {
     if let Next::Calls(pending) = &mut turn.next {
         pending.pop_front();
-        turn.results.push(words.text);
+        if let Some(due) = turn.results.iter_mut().find(|result| result.is_none()) {
+            *due = Some(words.text);
+        }
         turn.calls += 1;
         if !pending.is_empty() {
             return Ok(After::Tool);
@@ -83,14 +85,16 @@ fn calls(turn: &mut Turn, words: &Words, rules: &Rules) -> Option<After> {
             ToolCallParse::Complete(call) | ToolCallParse::Partial { call: Some(call), .. } => {
                 if allowed.contains(&call.name) {
                     pending.push_back(call);
+                    turn.results.push(None);
                 } else {
                     turn.calls += 1;
-                    turn.results.push(format!("there is no tool `{}`; there are: {}", call.name, allowed.join(", ")));
+                    let known = allowed.join(", ");
+                    turn.results.push(Some(format!("there is no tool `{}`; there are: {known}", call.name)));
                 }
             }
             ToolCallParse::Invalid { reason, .. } => {
                 turn.calls += 1;
-                turn.results.push(reason.to_string());
+                turn.results.push(Some(reason.to_string()));
             }
             ToolCallParse::Partial { call: None, .. } => {}
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use marft_engine::settings::file::{Loaded, load};
 use marft_topologies::check::Report;
 
-const TEAM: &str = r#"
+pub(super) const TEAM: &str = r#"
 [team]
 name = "relay"
 

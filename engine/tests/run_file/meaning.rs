@@ -14,7 +14,7 @@ use marft_engine::tool::{Tool, ToolFuture, ToolRequest};
 use marft_topologies::check::{Code, Problem};
 use serde::Deserialize;
 
-use crate::folder::{Folder, GOOD};
+use crate::folder::{Folder, GOOD, TEAM};
 
 #[test]
 fn a_short_file_has_defaults_for_all_else() {
@@ -109,6 +109,20 @@ fn evaluations_and_stops_that_come_too_late_are_warned_of() {
     // so that the demonstrated task is one to train on
     let more = [("stages", stages), ("task.split", "{ column = \"split\" }")];
     assert_eq!(warned("13", "1", &more), (false, false), "after 2 and 13 of 14");
+}
+
+#[test]
+fn learners_that_sample_from_a_cut_distribution_are_warned_of() {
+    let folder = Folder::new();
+    let warned = |sampling: &str, set: &[(&str, &str)]| {
+        folder.write("team.toml", &TEAM.replace("max_tokens = 16", sampling));
+        let warnings = folder.good(GOOD, set).warnings;
+        warnings.iter().any(|warning| warning.contains(sampling) && warning.contains("`asker` learns"))
+    };
+    for (sampling, cut) in [("top_p = 0.9", true), ("top_k = 40", true), ("min_p = 0.05", true), ("top_p = 1", false)] {
+        assert_eq!(warned(sampling, &[]), cut, "{sampling}");
+    }
+    assert!(!warned("top_p = 0.9", &[("rollout.recompute_logprobs", "true")]));
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod agents;
 mod algorithm;
 mod constrain;
 mod credit;
+mod cut;
 mod data;
 mod difficulty;
 mod evaluation;
@@ -105,6 +106,7 @@ pub(super) fn resolve(file: &RunFile, folder: &Path, registry: &Registry) -> Res
     let stages = run.stages(train.steps, &data, roster.as_ref());
     if let (Some(team), Some(roster)) = (&team, &roster) {
         run.constraints(team, roster, &stages);
+        run.cut_sampling(team, roster, &stages, &rollout);
     }
     if task.as_ref().is_some_and(|task| task.environment.kind == task::ENVIRONMENT) {
         run.warm_up(&algorithm, &rollout, &stages);
