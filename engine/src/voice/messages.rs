@@ -49,7 +49,7 @@ impl<'l> Exchange<'l> {
         let (mut said, mut calls, mut at) = (String::new(), vec![], 0);
         for (parse, bytes) in find_tool_calls(&line.text) {
             let ToolCallParse::Complete(call) = parse else { return None };
-            // a call of what there is not is answered before those of what there is
+            // a server may refuse a call of what it was not told of
             if !tools.iter().any(|tool| tool["function"]["name"] == *call.name) {
                 return None;
             }
